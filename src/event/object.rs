@@ -1,0 +1,105 @@
+//! A lenient view of an Event's JSON.
+//!
+//! Recorders write odd things: nulls, missing timestamps, numbers as text. No look-up here fails;
+//! what is missing or of another type reads as empty.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// An Event object of core/v1, as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventObject(Value);
+
+impl EventObject {
+    /// Reads JSON; what is not JSON reads as an empty object.
+    #[must_use]
+    pub fn parse(json: &[u8]) -> Self {
+        Self(serde_json::from_slice(json).unwrap_or_default())
+    }
+
+    /// Wraps a value that has been read already.
+    #[must_use]
+    pub fn from_value(value: Value) -> Self {
+        Self(value)
+    }
+
+    /// The value itself.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+
+    /// Takes the value out.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        self.0
+    }
+
+    /// Compact JSON, keys in the order they were read.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        self.0.to_string().into_bytes()
+    }
+
+    /// The text at a JSON pointer (RFC 6901), or "".
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> &str {
+        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The time at a JSON pointer, if there is one.
+    #[must_use]
+    pub fn time(&self, pointer: &str) -> Option<Timestamp> {
+        self.text(pointer).parse().ok()
+    }
+
+    /// How often the thing happened: the series' count, or the event's, or 1.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let at =
+            |pointer| self.0.pointer(pointer).and_then(Value::as_u64).filter(|count| *count > 0);
+        at("/series/count").or_else(|| at("/count")).unwrap_or(1)
+    }
+
+    /// When the thing last happened.
+    ///
+    /// The later of `series.lastObservedTime` and `lastTimestamp`, else `eventTime`, `firstTimestamp`,
+    /// `metadata.creationTimestamp`. Never the wall clock: a redelivery must carry the same time.
+    #[must_use]
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        self.time("/series/lastObservedTime")
+            .max(self.time("/lastTimestamp"))
+            .or_else(|| self.time("/eventTime"))
+            .or_else(|| self.time("/firstTimestamp"))
+            .or_else(|| self.time("/metadata/creationTimestamp"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(json: &str) -> EventObject {
+        EventObject::parse(json.as_bytes())
+    }
+
+    #[test]
+    fn counts_the_series_first() {
+        assert_eq!(object(r#"{"count":3,"series":{"count":7}}"#).count(), 7);
+        assert_eq!(object(r#"{"count":3,"series":null}"#).count(), 3);
+        assert_eq!(object(r#"{"count":0}"#).count(), 1);
+    }
+
+    #[test]
+    fn last_seen_prefers_the_latest_observation() {
+        let both = object(
+            r#"{"series":{"lastObservedTime":"2026-01-02T03:04:05.000001Z"},
+                "lastTimestamp":"2026-01-02T03:04:06Z","eventTime":"2026-01-01T00:00:00.000000Z"}"#,
+        );
+        assert_eq!(both.last_seen(), "2026-01-02T03:04:06Z".parse().ok());
+        let new_style =
+            object(r#"{"lastTimestamp":null,"eventTime":"2026-01-01T00:00:00.000000Z"}"#);
+        assert_eq!(new_style.last_seen(), "2026-01-01T00:00:00Z".parse().ok());
+        assert_eq!(object("{}").last_seen(), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! What an operator sees: plain values, the same in the admin API and the command line.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The whole relay at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Configured name of the cluster.
+    pub cluster: String,
+    /// When the process started; absent when a stopped relay's directory was read.
+    pub started_at: Option<Timestamp>,
+    /// The log on disk.
+    pub log: LogStatus,
+    /// Every stream.
+    pub streams: Vec<StreamStatus>,
+    /// Every sink.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// The log on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogStatus {
+    /// Where it is.
+    pub directory: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Configured bound.
+    pub max_bytes: u64,
+    /// Segments of all streams.
+    pub segments: u64,
+    /// Records held, of all streams.
+    pub records: u64,
+    /// Segments moved aside because they were damaged.
+    pub damaged_segments: u64,
+    /// Whether intake waits because the log is full.
+    pub full: bool,
+}
+
+/// One stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamStatus {
+    /// Its name.
+    pub stream: String,
+    /// Whether a watch is open and the probes agree.
+    pub live: bool,
+    /// What the source is doing, in one word: `connecting`, `listing`, `watching`, `waiting`, `halted`, `stopped`.
+    pub phase: String,
+    /// Why it is not live, and what to do.
+    pub reason: Option<String>,
+    /// Generation of the frontier.
+    pub generation: u32,
+    /// resourceVersion of the frontier.
+    pub frontier: Option<String>,
+    /// Number of records appended since the log was created.
+    pub records: u64,
+    /// When the newest record was received.
+    pub last_record_at: Option<Timestamp>,
+    /// Until when the stream is known to be complete.
+    pub complete_until: Option<Timestamp>,
+    /// Lists since the process started.
+    pub relists: u64,
+    /// Gaps, oldest first.
+    pub gaps: Vec<GapStatus>,
+}
+
+/// A stretch of history that may have been missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GapStatus {
+    /// Complete up to here, if there was a frontier.
+    pub after: Option<String>,
+    /// Complete again from here.
+    pub until: String,
+    /// Time of the last proof of completeness before it.
+    pub from_time: Option<Timestamp>,
+    /// Time at which the stream was complete again.
+    pub to_time: Timestamp,
+    /// Why records may be missing.
+    pub cause: String,
+}
+
+/// One sink.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// What it is doing.
+    pub state: SinkState,
+    /// Whether it holds the log when that is full.
+    pub required: bool,
+    /// Records between its cursors and the frontiers, before filtering.
+    pub lag_records: u64,
+    /// Age of the oldest undelivered record, in seconds.
+    pub lag_seconds: f64,
+    /// Records accepted since the process started.
+    pub delivered: u64,
+    /// Deliveries tried again since the process started.
+    pub retried: u64,
+    /// Records its filter excluded since the process started.
+    pub filtered: u64,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// Records dropped before it had received them.
+    pub lost: u64,
+    /// The failure it is recovering from.
+    pub failure: Option<FailureStatus>,
+    /// Where it stands in each stream.
+    pub cursors: Vec<CursorStatus>,
+}
+
+/// What a sink is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkState {
+    /// Nothing to deliver.
+    Idle,
+    /// Delivering.
+    Delivering,
+    /// Waiting to try again after a failure.
+    Retrying,
+    /// Waiting for its rate limit.
+    Throttled,
+    /// Waiting for an operator.
+    Held,
+    /// Stopped by an operator.
+    Paused,
+    /// Not running.
+    Stopped,
+}
+
+/// Why a sink does not get on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureStatus {
+    /// What the service said.
+    pub cause: String,
+    /// When it last said so.
+    pub at: Timestamp,
+    /// Since when nothing was accepted.
+    pub since: Timestamp,
+    /// Attempts since then.
+    pub attempts: u64,
+    /// When it is tried again.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// A cursor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CursorStatus {
+    /// The sink.
+    pub sink: String,
+    /// The stream.
+    pub stream: String,
+    /// Generation; absent before the first record.
+    pub generation: Option<u32>,
+    /// Everything up to this resourceVersion is done; absent before the first record.
+    pub resource_version: Option<String>,
+    /// Records behind the frontier, before filtering.
+    pub lag_records: u64,
+    /// When it last moved.
+    pub updated_at: Option<Timestamp>,
+}

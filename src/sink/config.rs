@@ -1,0 +1,126 @@
+//! What a person configures about a sink, whatever its kind.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::event::{FilterError, Match};
+use crate::setting::{ByteSize, Span};
+
+/// One entry under `sinks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SinkConfig {
+    /// Unique name: the key of its cursors, the label of its metrics.
+    pub name: String,
+    /// Its kind, such as `webhook`.
+    pub kind: String,
+    /// Options of that kind, checked by the registry.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+    /// Records it wants.
+    #[serde(default, rename = "match", skip_serializing_if = "is_default")]
+    pub include: Match,
+    /// Records it does not want although they match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<Match>,
+    /// How many records go out at once; what is absent is the kind's own default.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub batch: Batch,
+    /// How it tries again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry: Retry,
+    /// At most so many deliveries in a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Whether undelivered records hold the log when it is full. A best-effort sink (`false`) does not.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub required: bool,
+}
+
+/// Limits of one delivery. `None` is the default of the sink's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Batch {
+    /// At most so many records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_records: Option<usize>,
+    /// At most so many bytes of event JSON (one record may be larger).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
+    /// How long the first record of a batch waits for company.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<Span>,
+}
+
+/// Exponential backoff with jitter. It never gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Retry {
+    /// First wait.
+    pub initial: Span,
+    /// Longest wait.
+    pub max: Span,
+    /// A delivery that takes longer has failed with unknown effect.
+    pub timeout: Span,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            initial: Span::from_secs(1),
+            // Recovery is noticed within minutes, and a dead service is asked twice a minute at most
+            // by a relay that has been waiting long.
+            max: Span::from_secs(60),
+            timeout: Span::from_secs(30),
+        }
+    }
+}
+
+/// At most `messages` deliveries in any window of length `per`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rate {
+    /// Deliveries per window, at least 1.
+    pub messages: u32,
+    /// Length of the window.
+    pub per: Span,
+}
+
+/// A sink that cannot be built from its configuration. The message names the option.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The kind does not exist.
+    #[error("unknown sink kind {kind:?}{hint}; known kinds: {known}")]
+    UnknownKind {
+        /// As written.
+        kind: String,
+        /// `; did you mean …?` or nothing.
+        hint: String,
+        /// All kinds.
+        known: String,
+    },
+    /// An option is unknown, missing or has a bad value.
+    #[error("option {option}: {reason}")]
+    Option {
+        /// Its name.
+        option: String,
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
+    /// A pattern of `match` or `exclude` cannot be read.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature serde asks for
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,79 @@
+//! The sink contract: what a destination has to do, and nothing more.
+//!
+//! A sink hands over one batch and says what became of it. It never retries, waits, splits, counts
+//! or remembers across restarts: the runner (`relay`) does, the same way for every sink.
+//!
+//! Adding a sink is one file here and one line in [`registry`].
+
+mod config;
+pub mod registry;
+
+pub use config::{Batch, Rate, Retry, SinkConfig, SinkError};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::event::Record;
+
+/// One destination. Implementations hold connections, never state that must survive a restart.
+#[async_trait]
+pub trait Sink: Send {
+    /// Hands over `batch`, in order. Called by one task at a time; dropped when it takes longer
+    /// than the sink's `retry.timeout`, which counts as [`Outcome::Retry`].
+    async fn deliver(&mut self, batch: &[Record]) -> Delivery;
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The service answered for each record: one outcome each, in the order of the batch.
+    Each(Vec<Outcome>),
+    /// The service answered for the batch as a whole. When that is [`Outcome::Rejected`], the
+    /// runner halves the batch until it has found the record that is to blame.
+    Whole(Outcome),
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The service has it; also when it says that it already had it.
+    Accepted,
+    /// It can never be accepted in this form: it goes to the dead letters.
+    Rejected {
+        /// The service's own words, shortened, without secrets.
+        reason: String,
+    },
+    /// Not now. The runner tries again, without end.
+    Retry {
+        /// How long the service asked to wait (`Retry-After`, or a documented window).
+        after: Option<Duration>,
+        /// What happened, for the operator.
+        cause: String,
+    },
+    /// Credentials, permission or configuration are wrong: only an operator can help. The sink is
+    /// held and nothing is discarded.
+    Hold {
+        /// What to do about it.
+        cause: String,
+    },
+}
+
+/// What the constructor of a sink may use.
+#[derive(Clone)]
+pub struct SinkContext {
+    /// Name of the cluster, part of every record's identity.
+    pub cluster: Arc<str>,
+    /// The one HTTP client: TLS, timeouts, proxies from the environment, no redirects.
+    pub http: reqwest::Client,
+    /// Access to ConfigMaps, for templates; absent where there is no cluster.
+    pub config_maps: Option<Arc<dyn ConfigMaps>>,
+}
+
+/// Reads ConfigMaps of the cluster. The source implements it, so that sinks need no Kubernetes client.
+#[async_trait]
+pub trait ConfigMaps: Send + Sync {
+    /// The text under `key`, or why it cannot be had.
+    async fn text(&self, namespace: &str, name: &str, key: &str) -> Result<String, String>;
+}

@@ -1,0 +1,5 @@
+//! Metrics and logs of the relay itself.
+
+mod metrics;
+
+pub use metrics::{LogMetrics, Metrics, SinkMetrics, StreamMetrics};
