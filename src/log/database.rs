@@ -1,0 +1,261 @@
+//! A sled database with the guards that sled 0.34.7 needs (docs/adr/0001-log-layout.md).
+//!
+//! Invariants:
+//! 1. What [`Database::commit`] returned for is durable: `flush` alone is not an fsync, so our own
+//!    descriptor of sled's file is synced after it.
+//! 2. No panic of sled leaves this module; a panic is damage.
+//! 3. After a failed write or sync the database is not used again.
+//!
+//! The only file that names sled. Everything here blocks, and none of it may run on an async worker.
+
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{LogError, files, watchdog::Watchdog};
+
+/// A commit that takes longer will never end: sled waits without a time limit for an I/O thread that
+/// may have died. The process is ended instead; a restart is safe.
+const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a database uses memory and disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tuning {
+    /// sled's unit of allocation, in bytes. Fixed for the life of a database.
+    pub(crate) segment_size: usize,
+    /// Bytes of pages kept in memory; sled treats it as a hint.
+    pub(crate) cache_capacity: u64,
+}
+
+/// A database in a directory of its own.
+#[derive(Debug)]
+pub(crate) struct Database {
+    path: PathBuf,
+    /// `None` only while dropping.
+    db: Option<sled::Db>,
+    file: File,
+}
+
+/// A key and its value.
+pub(crate) type Pair = (sled::IVec, sled::IVec);
+
+impl Database {
+    /// Opens or creates a database, durably.
+    pub(crate) fn open(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
+        let is_new = !path.join("db").exists();
+        if is_new {
+            files::create_directory(path)?;
+        }
+        remove_snapshots(path, |name| name.ends_with(".generating"))?;
+        let db = match open_once(path, tuning) {
+            // A damaged snapshot is only an index: without it sled reads the log itself.
+            Err(LogError::Damaged { .. }) if remove_snapshots(path, |_| true)? > 0 => {
+                open_once(path, tuning)
+            }
+            opened => opened,
+        }?;
+        let file_path = path.join("db");
+        let file =
+            File::open(&file_path).map_err(|error| LogError::io("open", &file_path, &error))?;
+        let database = Self { path: path.to_owned(), db: Some(db), file };
+        if is_new {
+            database.sync_creation()?;
+        }
+        Ok(database)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a value; durable after the next commit.
+    pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), LogError> {
+        self.guard(|db| db.insert(key, value).map(drop))
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, LogError> {
+        self.guard(|db| db.get(key))
+    }
+
+    /// The last pair whose key is below `key`.
+    pub(crate) fn below(&self, key: &[u8]) -> Result<Option<Pair>, LogError> {
+        self.guard(|db| db.get_lt(key))
+    }
+
+    /// The first pair whose key is above `key`.
+    pub(crate) fn above(&self, key: &[u8]) -> Result<Option<Pair>, LogError> {
+        self.guard(|db| db.get_gt(key))
+    }
+
+    /// The last pair.
+    pub(crate) fn last(&self) -> Result<Option<Pair>, LogError> {
+        self.guard(|db| db.last())
+    }
+
+    /// All pairs whose key begins with `prefix`, in order. Only for small databases.
+    pub(crate) fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<Pair>, LogError> {
+        self.guard(|db| db.scan_prefix(prefix).collect())
+    }
+
+    /// Shows every key that begins with `prefix`, in order.
+    pub(crate) fn each_key(
+        &self,
+        prefix: &[u8],
+        mut show: impl FnMut(&[u8]),
+    ) -> Result<(), LogError> {
+        self.guard(|db| {
+            for key in db.scan_prefix(prefix).keys() {
+                show(&key?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes everything written so far durable. After an error nothing more may be written.
+    pub(crate) fn commit(&self) -> Result<(), LogError> {
+        let _watchdog = Watchdog::start("commit of the log", COMMIT_LIMIT);
+        self.guard(|db| db.flush().map(drop))?;
+        self.file.sync_data().map_err(|error| LogError::io("sync", &self.path, &error))
+    }
+
+    /// Whether sled has put a value into a file that it never syncs.
+    pub(crate) fn has_blobs(&self) -> bool {
+        fs::read_dir(self.path.join("blobs")).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    fn sync_creation(&self) -> Result<(), LogError> {
+        self.commit()?;
+        for name in ["conf", "db"] {
+            let path = self.path.join(name);
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(|error| LogError::io("sync", &path, &error))?;
+        }
+        files::sync_directory(&self.path.join("blobs"))?;
+        files::sync_directory(&self.path)?;
+        files::sync_parent(&self.path)
+    }
+
+    fn guard<T>(
+        &self,
+        operation: impl FnOnce(&sled::Db) -> sled::Result<T>,
+    ) -> Result<T, LogError> {
+        let Some(db) = &self.db else { return Err(LogError::damaged(&self.path, "it is closed")) };
+        guarded(&self.path, || operation(db))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // sled flushes when it is dropped and panics when that fails; nothing unsynced was promised to anyone.
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::warn!(path = %self.path.display(), "closing the database failed.");
+        }
+    }
+}
+
+fn open_once(path: &Path, tuning: Tuning) -> Result<sled::Db, LogError> {
+    guarded(path, || {
+        sled::Config::new()
+            .path(path)
+            .segment_size(tuning.segment_size)
+            .cache_capacity(tuning.cache_capacity)
+            // sled's own flusher swallows errors of fsync and dies silently after the first.
+            .flush_every_ms(None)
+            .open()
+    })
+}
+
+fn guarded<T>(path: &Path, operation: impl FnOnce() -> sled::Result<T>) -> Result<T, LogError> {
+    match catch_unwind(AssertUnwindSafe(operation)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(error))) => Err(LogError::io("use", path, &error)),
+        Ok(Err(error)) => Err(LogError::damaged(path, error.to_string())),
+        Err(_panic) => Err(LogError::damaged(path, "sled panicked while reading it")),
+    }
+}
+
+/// Removes sled's snapshots whose name passes, and returns how many. An unfinished one, left by a kill
+/// during open, makes every later open fail.
+fn remove_snapshots(path: &Path, unwanted: impl Fn(&str) -> bool) -> Result<usize, LogError> {
+    let Ok(entries) = fs::read_dir(path) else { return Ok(0) };
+    let mut removed = 0;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("snap.") && unwanted(&name) {
+            fs::remove_file(entry.path())
+                .map_err(|error| LogError::io("remove", &entry.path(), &error))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TUNING: Tuning = Tuning { segment_size: 1 << 20, cache_capacity: 4 << 20 };
+
+    #[test]
+    fn reads_back_what_was_committed() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        let database = Database::open(&path, TUNING).expect("open");
+        database.insert(b"a", b"1").expect("insert");
+        database.insert(b"c", b"3").expect("insert");
+        database.commit().expect("commit");
+        drop(database);
+        let database = Database::open(&path, TUNING).expect("open again");
+        assert_eq!(database.above(b"a").expect("read").expect("a pair").0, b"c");
+        assert_eq!(database.below(b"b").expect("read").expect("a pair").0, b"a");
+        assert!(!database.has_blobs());
+    }
+
+    #[test]
+    fn survives_an_unfinished_and_a_damaged_snapshot() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        for round in 0..3u8 {
+            let database = Database::open(&path, TUNING).expect("open");
+            database.insert(&[round], b"value").expect("insert");
+            database.commit().expect("commit");
+        }
+        fs::write(path.join("snap.0000000000000001.generating"), b"half").expect("write");
+        for entry in fs::read_dir(&path).expect("list").flatten() {
+            if entry.file_name().to_string_lossy().starts_with("snap.") {
+                fs::write(entry.path(), b"damage").expect("write");
+            }
+        }
+        let database = Database::open(&path, TUNING).expect("open despite its snapshot");
+        assert_eq!(database.with_prefix(&[]).expect("read").len(), 3);
+    }
+
+    #[test]
+    fn damage_in_the_middle_is_an_error_or_a_shorter_database_and_never_a_panic() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        let tuning = Tuning { segment_size: 1 << 16, cache_capacity: 1 << 20 };
+        let database = Database::open(&path, tuning).expect("open");
+        for key in 0..2000u32 {
+            database.insert(&key.to_be_bytes(), &[7; 500]).expect("insert");
+        }
+        database.commit().expect("commit");
+        drop(database);
+        remove_snapshots(&path, |_| true).expect("remove");
+        let mut bytes = fs::read(path.join("db")).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 4096].fill(0xa5);
+        fs::write(path.join("db"), bytes).expect("write");
+        let read = Database::open(&path, tuning).and_then(|database| database.with_prefix(&[]));
+        // sled drops what follows a torn write without a word: numbers and seals notice that.
+        match read {
+            Ok(pairs) => assert!(pairs.len() < 2000, "{} pairs", pairs.len()),
+            Err(error) => assert!(matches!(error, LogError::Damaged { .. }), "{error}"),
+        }
+    }
+}

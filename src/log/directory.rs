@@ -1,0 +1,198 @@
+//! The data directory: who may use it, its format, and the cluster it belongs to.
+//!
+//! Invariant: a directory that is refused (locked, newer, of another cluster) is left as it was found.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{LogError, files};
+
+/// The format this program writes. `migrations/` has one step for each older one.
+pub const FORMAT: u32 = 1;
+
+const LOCK: &str = "LOCK";
+const IDENTITY: &str = "relay.json";
+/// How often a held lock is tried again.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// The exclusive right to a data directory. The lock ends with this value, or with the process.
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    identity: Mutex<Identity>,
+    _lock: File,
+}
+
+/// What `relay.json` says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    format: u32,
+    /// uid of the namespace `kube-system`; absent until the API server has told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_uid: Option<String>,
+}
+
+impl DataDirectory {
+    /// Locks `path`, creating it when it is new, and waits up to `patience` for another holder to
+    /// go: after a node was lost, the old pod's lock can outlive it for a moment. Blocking.
+    pub fn open(path: &Path, patience: Duration) -> Result<Self, LogError> {
+        Self::check(path, None)?;
+        files::create_directory(path)?;
+        let lock = lock(path, patience)?;
+        let known = read_identity(path)?;
+        let identity = known.clone().unwrap_or(Identity { format: FORMAT, cluster_uid: None });
+        if known.is_none() {
+            write_identity(path, &identity)?;
+        }
+        Ok(Self { path: path.to_owned(), identity: Mutex::new(identity), _lock: lock })
+    }
+
+    /// Checks without changing anything that the directory is absent or of a known format, and of
+    /// the cluster with this uid (when that is known).
+    pub fn check(path: &Path, cluster_uid: Option<&str>) -> Result<(), LogError> {
+        let Some(identity) = read_identity(path)? else { return Ok(()) };
+        if identity.format > FORMAT {
+            return Err(LogError::Newer {
+                path: path.to_owned(),
+                found: identity.format,
+                known: FORMAT,
+            });
+        }
+        match (cluster_uid, identity.cluster_uid) {
+            (Some(found), Some(owner)) if found != owner => Err(LogError::OtherCluster {
+                path: path.to_owned(),
+                owner,
+                found: found.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers which cluster the directory belongs to, or refuses another one.
+    pub fn claim(&self, cluster_uid: &str) -> Result<(), LogError> {
+        Self::check(&self.path, Some(cluster_uid))?;
+        let mut identity = self.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if identity.cluster_uid.is_none() {
+            identity.cluster_uid = Some(cluster_uid.to_owned());
+            write_identity(&self.path, &identity)?;
+        }
+        Ok(())
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn lock(path: &Path, patience: Duration) -> Result<File, LogError> {
+    let file_path = path.join(LOCK);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&file_path)
+        .map_err(|error| LogError::io("open", &file_path, &error))?;
+    let give_up = Instant::now() + patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < give_up => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Whoever holds the lock has written who it is; an unreadable note is no reason to go on.
+                let _unreadable = file.read_to_string(&mut holder);
+                let holder = if holder.is_empty() { "another process" } else { holder.trim() };
+                return Err(LogError::Locked { path: path.to_owned(), holder: holder.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(LogError::io("lock", &file_path, &error));
+            }
+        }
+    }
+    let note = format!(
+        "process {} on host {} since {:.0}\n",
+        std::process::id(),
+        host_name(),
+        Timestamp::now()
+    );
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(note.as_bytes()))
+        .map_err(|error| LogError::io("write", &file_path, &error))?;
+    Ok(file)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn read_identity(path: &Path) -> Result<Option<Identity>, LogError> {
+    let file = path.join(IDENTITY);
+    let text = match std::fs::read(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(LogError::io("read", &file, &error)),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|error| LogError::Directory {
+        path: path.to_owned(),
+        reason: format!(
+            "{IDENTITY} cannot be read ({error}); restore it as {{\"format\":{FORMAT}}} if the \
+             directory is a relay's"
+        ),
+    })
+}
+
+fn write_identity(path: &Path, identity: &Identity) -> Result<(), LogError> {
+    let text = serde_json::json!(identity).to_string() + "\n";
+    files::replace(&path.join(IDENTITY), text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_who_holds_it() {
+        let parent = tempfile::tempdir().expect("tempdir");
+        let path = parent.path().join("data");
+        let first = DataDirectory::open(&path, Duration::ZERO).expect("free");
+        let error = DataDirectory::open(&path, Duration::ZERO).expect_err("held");
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        drop(first);
+        DataDirectory::open(&path, Duration::ZERO).expect("free again");
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        std::fs::write(directory.path().join(IDENTITY), r#"{"format":2}"#).expect("write");
+        let error = DataDirectory::open(directory.path(), Duration::ZERO).expect_err("newer");
+        assert!(matches!(error, LogError::Newer { found: 2, .. }), "{error}");
+        assert_eq!(std::fs::read_dir(directory.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn another_cluster_is_refused() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let held = DataDirectory::open(directory.path(), Duration::ZERO).expect("free");
+        held.claim("one").expect("first claim");
+        held.claim("one").expect("same cluster");
+        assert!(matches!(held.claim("two"), Err(LogError::OtherCluster { .. })));
+        drop(held);
+        assert!(DataDirectory::check(directory.path(), Some("two")).is_err());
+        assert!(DataDirectory::check(directory.path(), Some("one")).is_ok());
+        assert!(DataDirectory::check(directory.path(), None).is_ok());
+    }
+}

@@ -1,0 +1,145 @@
+//! Reads a stream in order, up to its frontier.
+//!
+//! Invariants:
+//! 1. Nothing beyond the frontier is returned.
+//! 2. Everything between two positions is returned in order, or reported as damaged; a hole in the
+//!    numbers of blocks is damage.
+//! 3. Cancelling a call loses nothing: the place moves only when a chunk is returned.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::block::Block;
+use super::entry::{Chunk, Records};
+use super::stream::{Inner, Place, blocking};
+use super::{Frontier, LogError};
+use crate::event::Position;
+
+/// Reads a stream in order. Cancelling a call loses nothing.
+#[derive(Debug)]
+pub struct Reader {
+    stream: Arc<Inner>,
+    frontier: watch::Receiver<Option<Frontier>>,
+    after: Option<Position>,
+    /// Number of the block that follows, once a block has been read to its end.
+    next: Option<u64>,
+}
+
+/// What was found on disk.
+#[derive(Debug)]
+enum Found {
+    Block(Block),
+    Damaged(Position),
+    Nothing,
+}
+
+impl Reader {
+    pub(super) fn new(stream: Arc<Inner>, after: Option<Position>) -> Self {
+        let frontier = stream.frontier.subscribe();
+        Self { stream, frontier, after, next: None }
+    }
+
+    /// What follows; waits for it.
+    pub async fn next(&mut self) -> Result<Chunk, LogError> {
+        loop {
+            if let Some(chunk) = self.try_next().await? {
+                return Ok(chunk);
+            }
+            // The sender lives as long as the stream this reader holds.
+            let _open = self.frontier.changed().await;
+        }
+    }
+
+    /// What follows, if it is there.
+    pub async fn try_next(&mut self) -> Result<Option<Chunk>, LogError> {
+        let Some(frontier) = self.frontier.borrow_and_update().clone() else { return Ok(None) };
+        if self.after.as_ref().is_some_and(|after| *after >= frontier.position) {
+            return Ok(None);
+        }
+        if let Some(number) = self.next
+            && let Some(block) = self.stream.context.cache.get(&self.stream.id, number)
+        {
+            return Ok(self.pass(block, &frontier));
+        }
+        let (stream, after, next) = (self.stream.clone(), self.after.clone(), self.next);
+        match blocking(move || find(&stream, after.as_ref(), next)).await? {
+            Found::Nothing => Ok(None),
+            Found::Block(block) => {
+                let block = Arc::new(block);
+                if block.end <= frontier.position {
+                    self.stream.context.cache.put(&self.stream.id, block.clone());
+                }
+                Ok(self.pass(block, &frontier))
+            }
+            Found::Damaged(end) => {
+                let end = self.after.clone().max(Some(end.clone())).unwrap_or(end);
+                self.after = Some(end.clone());
+                self.next = None;
+                Ok(Some(Chunk::Damaged { end }))
+            }
+        }
+    }
+
+    /// Moves past a block and returns what of it lies above the place.
+    fn pass(&mut self, block: Arc<Block>, frontier: &Frontier) -> Option<Chunk> {
+        if block.end > frontier.position {
+            return None;
+        }
+        let from = match &self.after {
+            Some(after) => block.records.partition_point(|record| record.position <= *after),
+            None => 0,
+        };
+        let (end, sequence) = (block.end.clone(), block.sequence);
+        self.after = Some(end.clone());
+        self.next = Some(block.number + 1);
+        Some(Chunk::Records { records: Records { block, from }, end, sequence })
+    }
+}
+
+/// The block after a position: block number `next`, when the position is the end of a block.
+fn find(stream: &Inner, after: Option<&Position>, next: Option<u64>) -> Result<Found, LogError> {
+    let mut place = stream.place(after);
+    while let Some(here) = place {
+        let found = here.open(stream).and_then(|segment| match (after, next) {
+            (Some(after), Some(_)) => segment.next(after),
+            _ => segment.following(after),
+        });
+        match found.and_then(|block| check(&here, after, block, next)) {
+            Ok(Some(block)) => return Ok(Found::Block(block)),
+            // The end of this segment; trimming may have removed it meanwhile.
+            Ok(None) => place = stream.place_after(here.first()),
+            Err(error @ LogError::Damaged { .. }) if here.seal().is_some() => {
+                return Ok(match stream.quarantine(&here, &error) {
+                    Some(end) => Found::Damaged(end),
+                    None => return find(stream, after, None),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// Checks that nothing is missing between the place and what was found after it.
+fn check(
+    place: &Place,
+    after: Option<&Position>,
+    found: Option<Block>,
+    next: Option<u64>,
+) -> Result<Option<Block>, LogError> {
+    let damaged =
+        |what| Err(LogError::damaged(std::path::Path::new(&place.first().to_string()), what));
+    match (&found, place.seal()) {
+        (None, Some(seal)) if after.is_none_or(|after| *after < seal.last) => {
+            damaged("its last blocks are missing")
+        }
+        // A trimmed stretch begins at a segment's first block; a hole anywhere else is damage.
+        (Some(block), _)
+            if next.is_some_and(|next| next != block.number) && block.first() != place.first() =>
+        {
+            damaged("a block is missing")
+        }
+        _ => Ok(found),
+    }
+}

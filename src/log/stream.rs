@@ -1,0 +1,507 @@
+//! One stream of the log: its segments, its frontier, and the way to its writer.
+//!
+//! Invariants:
+//! 1. Segments are ordered by the position of their first block and do not overlap; only the last
+//!    one may be without a seal.
+//! 2. A segment that cannot be read is moved aside under another name, and reported.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::block::Block;
+use super::cache::Cache;
+use super::pool::Pool;
+use super::reader::Reader;
+use super::reserve::Reserve;
+use super::segment::{self, Seal, Segment};
+use super::staging::Staging;
+use super::writer::{Active, Command, Writer};
+use super::{DataDirectory, Entry, Frontier, Gap, LogError, SegmentInfo, Trimmed, files};
+use crate::event::{Position, Record, StreamId};
+use crate::telemetry::Metrics;
+
+/// Bytes of bodies that may wait for the writer, per stream.
+const QUEUE_BYTES: usize = 8 << 20;
+/// Entries that may wait for the writer, per stream.
+const QUEUE_ENTRIES: usize = 4096;
+
+/// What all streams of a log share.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) directory: Arc<DataDirectory>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pool: Pool,
+    pub(super) cache: Cache,
+    pub(super) reserve: Reserve,
+    /// Whether appending is allowed.
+    pub(super) intake: watch::Sender<bool>,
+    /// Set while a writer waits for room on the volume.
+    pub(super) waiting_for_room: AtomicBool,
+    /// Set once, when the log closes.
+    pub(super) closing: AtomicBool,
+}
+
+/// One stream of the log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    inner: Arc<Inner>,
+    commands: mpsc::Sender<Command>,
+    queue_bytes: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) id: StreamId,
+    pub(super) path: PathBuf,
+    pub(super) context: Arc<Context>,
+    pub(super) frontier: watch::Sender<Option<Frontier>>,
+    segments: RwLock<Segments>,
+    damages: Mutex<Vec<Gap>>,
+    failure: OnceLock<String>,
+}
+
+#[derive(Debug, Default)]
+struct Segments {
+    /// By the position of the first block.
+    by_first: BTreeMap<Position, Known>,
+    /// The one being written, while it is open.
+    active: Option<Arc<Segment>>,
+}
+
+/// What is known of a segment without opening it.
+#[derive(Debug, Clone)]
+struct Known {
+    path: PathBuf,
+    seal: Option<Seal>,
+    first_sequence: u64,
+}
+
+/// Where to read on.
+#[derive(Debug)]
+pub(super) struct Place {
+    first: Position,
+    path: PathBuf,
+    seal: Option<Seal>,
+    segment: Option<Arc<Segment>>,
+}
+
+impl Frontier {
+    pub(super) fn at(block: &Block) -> Self {
+        Self { position: block.end.clone(), sequence: block.sequence, written_at: block.written_at }
+    }
+}
+
+impl Stream {
+    /// Opens or creates a stream; the writer it returns is to be run on a thread of its own.
+    pub(super) fn open(
+        context: &Arc<Context>,
+        id: &StreamId,
+    ) -> Result<(Self, Writer, mpsc::Receiver<Command>), LogError> {
+        let path = context.directory.path().join(STREAMS).join(id.as_str());
+        files::create_directory(&path)?;
+        let inner = Arc::new(Inner {
+            id: id.clone(),
+            path,
+            context: context.clone(),
+            frontier: watch::Sender::new(None),
+            segments: RwLock::default(),
+            damages: Mutex::default(),
+            failure: OnceLock::new(),
+        });
+        let (active, last) = inner.recover()?;
+        let last = last.map(Arc::new);
+        inner.frontier.send_replace(last.as_deref().map(Frontier::at));
+        let (commands, receiver) = mpsc::channel(QUEUE_ENTRIES);
+        let writer = Writer { stream: inner.clone(), active, last, advance: None };
+        let queue_bytes = Arc::new(Semaphore::new(QUEUE_BYTES));
+        Ok((Self { inner, commands, queue_bytes }, writer, receiver))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &StreamId {
+        &self.inner.id
+    }
+
+    /// Up to where it is durable; `None` while it is empty.
+    #[must_use]
+    pub fn frontier(&self) -> Option<Frontier> {
+        self.inner.frontier.borrow().clone()
+    }
+
+    /// Tells when the frontier moves.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<Frontier>> {
+        self.inner.frontier.subscribe()
+    }
+
+    /// Hands an entry to the writer; waits for room in its queue and for open intake, not for
+    /// durability. What is not above everything appended so far is there already and is dropped.
+    pub async fn append(&self, entry: Entry) -> Result<(), LogError> {
+        let intake = &self.inner.context.intake;
+        if !*intake.borrow() {
+            // The sender lives as long as the stream.
+            drop(intake.subscribe().wait_for(|open| *open).await);
+        }
+        let bytes = match &entry {
+            Entry::Record(record) => record.body.len().clamp(1, QUEUE_BYTES),
+            Entry::Advance(_) => 1,
+        };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let permit = self.queue_bytes.clone().acquire_many_owned(bytes).await;
+        let permit = permit.map_err(|_| self.inner.stopped())?;
+        let sent = self.commands.send(Command::Append(entry, permit)).await;
+        sent.map_err(|_| self.inner.stopped())
+    }
+
+    /// Waits until everything appended so far is durable.
+    pub async fn sync(&self) -> Result<(), LogError> {
+        let (done, durable) = oneshot::channel();
+        let sent = self.commands.send(Command::Sync(done)).await;
+        sent.map_err(|_| self.inner.stopped())?;
+        durable.await.map_err(|_| self.inner.stopped())
+    }
+
+    pub(super) async fn close(&self) {
+        // A writer that is gone has nothing left to close.
+        let _gone = self.commands.send(Command::Close).await;
+    }
+
+    /// Reads what follows `after`, in order.
+    #[must_use]
+    pub fn reader(&self, after: Option<Position>) -> Reader {
+        Reader::new(self.inner.clone(), after)
+    }
+
+    /// The record at exactly this position.
+    pub async fn get(&self, position: &Position) -> Result<Option<Record>, LogError> {
+        let (inner, wanted) = (self.inner.clone(), position.clone());
+        let block = blocking(move || inner.block_with(&wanted)).await?;
+        let found = block.as_ref().and_then(|block| {
+            let at = block.records.binary_search_by(|record| record.position.cmp(position)).ok()?;
+            block.records.get(at).cloned()
+        });
+        Ok(found)
+    }
+
+    /// When the oldest block that is still held was written.
+    pub async fn oldest(&self) -> Result<Option<Timestamp>, LogError> {
+        let inner = self.inner.clone();
+        let block = blocking(move || inner.first_block()).await?;
+        Ok(block.map(|block| block.written_at))
+    }
+
+    /// A scratch area for the pages of a list. What an earlier one left behind is removed.
+    pub async fn stage(&self) -> Result<Staging, LogError> {
+        let path = self.inner.context.directory.path().join(STAGING).join(self.id().as_str());
+        let id = self.id().clone();
+        blocking(move || Staging::begin(id, path)).await
+    }
+
+    /// All segments, oldest first. The bytes of the one being written are not counted.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let segments = self.inner.read_segments();
+        let end_sequence = self.frontier().map_or(0, |frontier| frontier.sequence);
+        segments
+            .by_first
+            .iter()
+            .map(|(first, known)| SegmentInfo {
+                first: first.clone(),
+                last: known.seal.as_ref().map(|seal| seal.last.clone()),
+                first_sequence: known.first_sequence,
+                end_sequence: known.seal.as_ref().map_or(end_sequence, |seal| seal.end_sequence),
+                bytes: files::bytes_below(&known.path),
+                sealed_at: known.seal.as_ref().and_then(Seal::sealed_at),
+            })
+            .collect()
+    }
+
+    /// Removes the sealed segments that end at or below `position`.
+    pub async fn trim(&self, position: &Position) -> Result<Trimmed, LogError> {
+        let (inner, position) = (self.inner.clone(), position.clone());
+        blocking(move || inner.trim(&position)).await
+    }
+
+    /// Damage noticed since the last call: stretches whose records may be missing.
+    #[must_use]
+    pub fn take_damages(&self) -> Vec<Gap> {
+        std::mem::take(&mut *self.inner.damages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub(super) const STREAMS: &str = "streams";
+pub(super) const STAGING: &str = "staging";
+
+/// Runs an operation of the file system where it may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    operation: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    match tokio::task::spawn_blocking(operation).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only a runtime that shuts down cancels blocking tasks.
+        Err(_) => Err(LogError::Stopped {
+            stream: "-".to_owned(),
+            cause: "the program is shutting down".to_owned(),
+        }),
+    }
+}
+
+impl Inner {
+    /// Lists the segments, moves a damaged newest one aside, and returns it and the last block.
+    fn recover(&self) -> Result<(Option<Active>, Option<Block>), LogError> {
+        let mut firsts = self.list()?;
+        firsts.sort();
+        while let Some(first) = firsts.pop() {
+            let path = self.path.join(first.to_string());
+            if let Some(seal) = Seal::read(&path) {
+                // The newest segment is sealed only when a crash came before its successor began.
+                if let Some(last) = self.check_sealed(&path, &seal) {
+                    self.know(first, path, Some(seal));
+                    self.know_sealed(firsts);
+                    return Ok((None, Some(last)));
+                }
+                self.move_aside(&path, seal.last, "a sealed segment cannot be read");
+                continue;
+            }
+            let verified =
+                Segment::open(&self.id, &path).and_then(|segment| Ok((segment.verify()?, segment)));
+            match verified {
+                Ok((Some(verified), segment)) => {
+                    self.know_sealed(firsts);
+                    let active = Active {
+                        segment: segment.clone(),
+                        first_sequence: verified.first_sequence,
+                        bytes: verified.bytes,
+                    };
+                    self.begin(first, path, verified.first_sequence, &segment);
+                    return Ok((Some(active), Some(verified.last)));
+                }
+                // Nothing was ever acknowledged in a segment without a block.
+                Ok((None, segment)) => {
+                    drop(segment);
+                    files::remove_directory(&path)?;
+                }
+                Err(LogError::Damaged { reason, .. }) => self.move_aside(&path, first, &reason),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((None, None))
+    }
+
+    /// The positions of all segment directories. Finishes removals that a crash interrupted.
+    fn list(&self) -> Result<Vec<Position>, LogError> {
+        let entries =
+            fs::read_dir(&self.path).map_err(|error| LogError::io("list", &self.path, &error))?;
+        let mut firsts = Vec::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if files::is_doomed(&name) {
+                files::remove_doomed(&entry.path())?;
+            } else if let Ok(first) = name.parse() {
+                firsts.push(first);
+            } else if !segment::is_quarantined(&name) {
+                tracing::warn!(path = %entry.path().display(), "not a segment; left alone.");
+            }
+        }
+        Ok(firsts)
+    }
+
+    fn check_sealed(&self, path: &Path, seal: &Seal) -> Option<Block> {
+        let segment = self.context.pool.get(&self.id, path).ok()?;
+        segment.last().ok()?.filter(|last| last.number == seal.last_number)
+    }
+
+    fn know_sealed(&self, firsts: Vec<Position>) {
+        for first in firsts {
+            let path = self.path.join(first.to_string());
+            let seal = Seal::read(&path);
+            self.know(first, path, seal);
+        }
+    }
+
+    fn know(&self, first: Position, path: PathBuf, seal: Option<Seal>) {
+        let first_sequence = seal.as_ref().map_or(0, |seal| seal.first_sequence);
+        let known = Known { path, seal, first_sequence };
+        self.write_segments().by_first.insert(first, known);
+    }
+
+    fn begin(&self, first: Position, path: PathBuf, first_sequence: u64, segment: &Arc<Segment>) {
+        let mut segments = self.write_segments();
+        segments.by_first.insert(first, Known { path, seal: None, first_sequence });
+        segments.active = Some(segment.clone());
+        self.context.pool.adopt(segment);
+    }
+
+    pub(super) fn begin_segment(
+        &self,
+        first: &Position,
+        first_sequence: u64,
+    ) -> Result<Arc<Segment>, LogError> {
+        let path = self.path.join(first.to_string());
+        let segment = Segment::open(&self.id, &path)?;
+        self.begin(first.clone(), path, first_sequence, &segment);
+        Ok(segment)
+    }
+
+    /// Notes that the active segment is sealed; readers open it through the pool from now on.
+    pub(super) fn seal(&self, seal: &Seal) {
+        let mut segments = self.write_segments();
+        segments.active = None;
+        if let Some(mut known) = segments.by_first.last_entry() {
+            known.get_mut().seal = Some(seal.clone());
+        }
+    }
+
+    pub(super) fn forget_active(&self) {
+        self.write_segments().active = None;
+    }
+
+    pub(super) fn set_active(&self, segment: &Arc<Segment>) {
+        self.write_segments().active = Some(segment.clone());
+        self.context.pool.adopt(segment);
+    }
+
+    pub(super) fn fail(&self, error: &LogError) {
+        // The first failure is the cause; later ones follow from it.
+        let _first = self.failure.set(error.to_string());
+    }
+
+    fn stopped(&self) -> LogError {
+        let cause = self.failure.get().map_or("it was closed", String::as_str);
+        LogError::Stopped { stream: self.id.to_string(), cause: cause.to_owned() }
+    }
+
+    /// The segment in which the block after `after` begins, or holds it.
+    pub(super) fn place(&self, after: Option<&Position>) -> Option<Place> {
+        let segments = self.read_segments();
+        let at = match after {
+            Some(after) => segments.by_first.range(..=after).next_back(),
+            None => None,
+        };
+        let (first, known) = at.or_else(|| segments.by_first.first_key_value())?;
+        Some(Self::place_of(&segments, first, known))
+    }
+
+    /// The segment after the one that begins at `first`.
+    pub(super) fn place_after(&self, first: &Position) -> Option<Place> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let segments = self.read_segments();
+        let (first, known) = segments.by_first.range((Excluded(first), Unbounded)).next()?;
+        Some(Self::place_of(&segments, first, known))
+    }
+
+    fn place_of(segments: &Segments, first: &Position, known: &Known) -> Place {
+        let is_last = segments.by_first.last_key_value().is_some_and(|(last, _)| last == first);
+        Place {
+            first: first.clone(),
+            path: known.path.clone(),
+            seal: known.seal.clone(),
+            segment: segments.active.clone().filter(|_| is_last),
+        }
+    }
+
+    fn first_block(&self) -> Result<Option<Block>, LogError> {
+        match self.place(None) {
+            Some(place) => place.open(self)?.following(None),
+            None => Ok(None),
+        }
+    }
+
+    /// The block that holds `position`, if there is one.
+    fn block_with(&self, position: &Position) -> Result<Option<Block>, LogError> {
+        let Some(place) = self.place(Some(position)) else { return Ok(None) };
+        if place.first > *position {
+            return Ok(None);
+        }
+        place.open(self)?.holding(position)
+    }
+
+    /// Moves a segment that cannot be read aside. `None` when somebody else has done so.
+    pub(super) fn quarantine(&self, place: &Place, error: &LogError) -> Option<Position> {
+        let mut segments = self.write_segments();
+        segments.by_first.remove(&place.first)?;
+        drop(segments);
+        let end = place.seal.as_ref().map_or(&place.first, |seal| &seal.last).clone();
+        self.move_aside(&place.path, end.clone(), &error.to_string());
+        Some(end)
+    }
+
+    fn move_aside(&self, path: &Path, until: Position, reason: &str) {
+        self.context.pool.forget(path);
+        let aside = segment::quarantine_name(path);
+        tracing::error!(
+            stream = %self.id, segment = %path.display(), kept_as = %aside.display(), reason,
+            "a segment of the log is damaged; its records may be missing for sinks that had not received them."
+        );
+        if let Err(error) = files::rename(path, &aside) {
+            tracing::error!(%error, "the damaged segment cannot be moved aside.");
+        }
+        self.context.metrics.log().damaged_segments.inc();
+        let after = self.segment_before(&until);
+        let now = Timestamp::now();
+        let cause = format!("a segment of the log was damaged and is kept as {}", aside.display());
+        let gap = Gap { after, until, from_time: None, to_time: now, cause };
+        self.damages.lock().unwrap_or_else(PoisonError::into_inner).push(gap);
+    }
+
+    fn segment_before(&self, position: &Position) -> Option<Position> {
+        let segments = self.read_segments();
+        let (_, known) = segments.by_first.range(..position).next_back()?;
+        known.seal.as_ref().map(|seal| seal.last.clone())
+    }
+
+    fn trim(&self, position: &Position) -> Result<Trimmed, LogError> {
+        let mut trimmed = Trimmed::default();
+        loop {
+            let mut segments = self.write_segments();
+            let Some(oldest) = segments.by_first.first_entry() else { break };
+            let Some(seal) = oldest.get().seal.clone().filter(|seal| seal.last <= *position) else {
+                break;
+            };
+            let known = oldest.remove();
+            drop(segments);
+            self.context.pool.forget(&known.path);
+            trimmed.bytes += files::bytes_below(&known.path);
+            files::remove_directory(&known.path)?;
+            trimmed.segments += 1;
+            trimmed.records += seal.end_sequence - seal.first_sequence;
+        }
+        Ok(trimmed)
+    }
+
+    fn read_segments(&self) -> std::sync::RwLockReadGuard<'_, Segments> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_segments(&self) -> std::sync::RwLockWriteGuard<'_, Segments> {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// The open segment.
+    pub(super) fn open(&self, stream: &Inner) -> Result<Arc<Segment>, LogError> {
+        match &self.segment {
+            Some(segment) => Ok(segment.clone()),
+            None => stream.context.pool.get(&stream.id, &self.path),
+        }
+    }
+
+    /// Position of the first block.
+    pub(super) fn first(&self) -> &Position {
+        &self.first
+    }
+
+    /// The seal, if it is sealed.
+    pub(super) fn seal(&self) -> Option<&Seal> {
+        self.seal.as_ref()
+    }
+}

@@ -1,0 +1,332 @@
+//! The log as its users see it: append, sync, read, reopen, trim, damage.
+
+#![allow(clippy::cast_possible_truncation)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use super::*;
+use crate::event::{Generation, Header, Position, Record};
+
+/// A data directory with its log open.
+struct Opened {
+    log: Log,
+    stream: Stream,
+}
+
+impl Opened {
+    fn new(directory: &TempDir) -> Self {
+        let directory = DataDirectory::open(directory.path(), Duration::ZERO).expect("directory");
+        let log = Log::open(Arc::new(directory), Arc::default()).expect("log");
+        let stream = log.stream(&StreamId::all_namespaces()).expect("stream");
+        Self { log, stream }
+    }
+
+    async fn append(&self, versions: impl IntoIterator<Item = u64>) {
+        for version in versions {
+            self.stream.append(Entry::Record(record(0, version))).await.expect("append");
+        }
+        self.stream.sync().await.expect("sync");
+    }
+
+    async fn close(self) {
+        self.log.close().await.expect("close");
+    }
+
+    async fn read(&self, after: Option<Position>) -> Vec<u64> {
+        let mut reader = self.stream.reader(after);
+        let mut versions = Vec::new();
+        while let Some(chunk) = reader.try_next().await.expect("read") {
+            if let Chunk::Records { records, .. } = chunk {
+                versions.extend(records.iter().map(version));
+            }
+        }
+        versions
+    }
+}
+
+fn position(generation: u32, version: u64) -> Position {
+    Position::new(Generation(generation), version.to_string().parse().expect("version"))
+}
+
+fn version(record: &Record) -> u64 {
+    record.position.resource_version.as_str().parse().expect("a number")
+}
+
+fn record(generation: u32, version: u64) -> NewRecord {
+    NewRecord {
+        position: position(generation, version),
+        received_at: Timestamp::now(),
+        header: Header { reason: "Started".into(), uid: version.to_string(), ..Header::default() },
+        body: noise(900, version).into(),
+    }
+}
+
+/// Bytes that do not compress, so that a few thousand records fill segments.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[4]
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+fn segments(directory: &TempDir) -> Vec<PathBuf> {
+    let stream = directory.path().join("streams/all-namespaces");
+    let mut paths: Vec<_> =
+        fs::read_dir(stream).expect("list").flatten().map(|entry| entry.path()).collect();
+    paths.sort_by_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.trim_end_matches(".damaged").parse::<Position>().ok()
+    });
+    paths
+}
+
+fn damage(path: &std::path::Path) {
+    for entry in fs::read_dir(path).expect("list").flatten() {
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(entry.path()).expect("remove");
+        }
+    }
+    let file = path.join("db");
+    let mut bytes = fs::read(&file).expect("read");
+    // Much of the file is dead versions of pages; stripes are sure to hit a live one.
+    for place in (bytes.len() / 4..bytes.len() * 3 / 4).step_by(4096) {
+        bytes[place] ^= 0xff;
+    }
+    fs::write(file, bytes).expect("write");
+}
+
+#[tokio::test]
+async fn reads_back_in_order_after_reopening() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=120).await;
+    opened.close().await;
+    let opened = Opened::new(&directory);
+    opened.append(121..=130).await;
+    assert_eq!(opened.read(None).await, (1..=130).collect::<Vec<_>>());
+    assert_eq!(opened.read(Some(position(0, 77))).await, (78..=130).collect::<Vec<_>>());
+    let frontier = opened.stream.frontier().expect("a frontier");
+    assert_eq!((frontier.position, frontier.sequence), (position(0, 130), 130));
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_appended_again() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append([5, 7, 7, 6, 9]).await;
+    opened.append([8, 9, 10]).await;
+    assert_eq!(opened.read(None).await, [5, 7, 9, 10]);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_position_without_records_moves_the_frontier_durably() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append([5]).await;
+    opened.stream.append(Entry::Advance(position(0, 50))).await.expect("append");
+    opened.append([40, 60]).await;
+    opened.stream.append(Entry::Advance(position(0, 70))).await.expect("append");
+    opened.close().await;
+    let opened = Opened::new(&directory);
+    assert_eq!(opened.stream.frontier().expect("a frontier").position, position(0, 70));
+    assert_eq!(opened.read(None).await, [5, 60], "40 lies below the position 50");
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_generation_starts_below_and_comes_after() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append([90, 100]).await;
+    opened.stream.append(Entry::Record(record(1, 30))).await.expect("append");
+    opened.stream.append(Entry::Record(record(1, 95))).await.expect("append");
+    opened.stream.sync().await.expect("sync");
+    assert_eq!(opened.read(None).await, [90, 100, 30, 95]);
+    let found = opened.stream.get(&position(0, 100)).await.expect("read").expect("a record");
+    assert_eq!(found.position, position(0, 100));
+    assert_eq!(opened.stream.get(&position(1, 100)).await.expect("read"), None);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_record_larger_than_a_value_reads_back() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    let mut large = record(0, 2);
+    large.body = noise(1_500_000, 2).into();
+    opened.append([1]).await;
+    opened.stream.append(Entry::Record(large.clone())).await.expect("append");
+    opened.append([3]).await;
+    opened.close().await;
+    let opened = Opened::new(&directory);
+    assert_eq!(opened.read(None).await, [1, 2, 3]);
+    let found = opened.stream.get(&position(0, 2)).await.expect("read").expect("a record");
+    assert_eq!(found.body, large.body);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn trimming_gives_back_whole_segments_behind_a_position() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    let sealed = opened.stream.segments();
+    assert!(sealed.len() > 3, "{} segments", sealed.len());
+    let second_end = sealed[1].last.clone().expect("sealed");
+    let before = opened.log.bytes();
+    let trimmed = opened.stream.trim(&second_end).await.expect("trim");
+    assert_eq!(trimmed.segments, 2);
+    assert_eq!(trimmed.records, sealed[1].end_sequence);
+    assert!(opened.log.bytes() <= before - trimmed.bytes);
+    let first = second_end.resource_version.as_str().parse::<u64>().expect("number") + 1;
+    assert_eq!(opened.read(None).await, (first..=20_000).collect::<Vec<_>>());
+    opened.close().await;
+    let opened = Opened::new(&directory);
+    assert_eq!(opened.read(None).await.first(), Some(&first));
+    let trimmed = opened.stream.trim(&position(9, 1)).await.expect("trim");
+    assert_eq!(trimmed.segments as usize, sealed.len() - 3, "the one being written stays");
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn readers_never_see_past_the_frontier() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    let mut reader = opened.stream.reader(None);
+    let stream = opened.stream.clone();
+    let writing = tokio::spawn(async move {
+        for version in 1..=5_000 {
+            stream.append(Entry::Record(record(0, version))).await.expect("append");
+        }
+        stream.sync().await.expect("sync");
+    });
+    let mut seen = 0;
+    while seen < 5_000 {
+        let Chunk::Records { records, end, sequence } = reader.next().await.expect("read") else {
+            panic!("nothing is damaged")
+        };
+        let frontier = opened.stream.frontier().expect("a frontier");
+        assert!(end <= frontier.position);
+        for record in records.iter() {
+            seen += 1;
+            assert_eq!(version(record), seen);
+        }
+        assert_eq!(sequence, seen);
+    }
+    writing.await.expect("writer");
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn closed_intake_holds_appends_back() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.log.set_intake(false);
+    {
+        let append = std::pin::pin!(opened.append([1]));
+        let polled = futures::poll!(append);
+        assert!(polled.is_pending(), "intake is closed");
+    }
+    opened.log.set_intake(true);
+    opened.append([2]).await;
+    assert_eq!(opened.read(None).await, [2]);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_sealed_segment_is_kept_reported_and_passed_over() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    let known = opened.stream.segments();
+    opened.close().await;
+    damage(&segments(&directory)[1]);
+    let opened = Opened::new(&directory);
+    let versions = opened.read(None).await;
+    let good = |segment: &SegmentInfo| segment.end_sequence - segment.first_sequence;
+    let (first, second) = (good(&known[0]), good(&known[1]));
+    assert_eq!(versions[..first as usize], (1..=first).collect::<Vec<_>>());
+    let rest: Vec<u64> = (first + second + 1..=20_000).collect();
+    assert!(versions.ends_with(&rest), "reading goes on behind the damage");
+    let damages = opened.stream.take_damages();
+    assert_eq!(damages.len(), 1);
+    assert_eq!(Some(&damages[0].until), known[1].last.as_ref());
+    assert_eq!(damages[0].after, known[0].last);
+    let kept = segments(&directory)
+        .iter()
+        .filter(|path| path.ends_with("0.1") || path.to_string_lossy().ends_with(".damaged"))
+        .count();
+    assert_eq!(kept, 2, "the damaged segment is kept beside the others");
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_newest_segment_steps_back_to_the_one_before() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    let known = opened.stream.segments();
+    opened.close().await;
+    let newest = segments(&directory).pop().expect("a segment");
+    damage(&newest);
+    let opened = Opened::new(&directory);
+    let before = &known[known.len() - 2];
+    assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), before.last);
+    assert_eq!(opened.stream.take_damages().len(), 1);
+    opened.append(before.end_sequence + 1..=20_000).await;
+    assert_eq!(opened.read(None).await, (1..=20_000).collect::<Vec<_>>());
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_sealed_segment_that_lost_its_end_is_noticed() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    let seal = segment::Seal::read(&segments(&directory)[0]).expect("sealed");
+    opened.close().await;
+    // The seal promises one block more than there is.
+    let mut promised = seal;
+    promised.last = position(0, 10_000_000);
+    promised.write(&segments(&directory)[0]).expect("write");
+    let opened = Opened::new(&directory);
+    opened.read(None).await;
+    assert_eq!(opened.stream.take_damages().len(), 1);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn staged_pages_come_back_in_order() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    let mut staging = opened.stream.stage().await.expect("stage");
+    // A fixed permutation: 7919 is prime and does not divide 12,000.
+    for page in (0..12_000u64).collect::<Vec<_>>().chunks(500) {
+        let page = page.iter().map(|number| record(0, number * 7919 % 12_000 + 1)).collect();
+        staging.put(page).await.expect("put");
+    }
+    let mut versions = Vec::new();
+    loop {
+        let records = staging.take().await.expect("take");
+        if records.is_empty() {
+            break;
+        }
+        versions.extend(records.iter().map(|record| record.position.clone()));
+    }
+    assert_eq!(versions, (1..=12_000).map(|version| position(0, version)).collect::<Vec<_>>());
+    staging.discard().await.expect("discard");
+    assert!(!directory.path().join("staging/all-namespaces").exists());
+    opened.close().await;
+}
