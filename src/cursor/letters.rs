@@ -1,0 +1,118 @@
+//! Dead letters: records that a sink has refused for good.
+//!
+//! A letter is stored in parts, because an event can be larger than a value of the database may be.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{self, Key, Parts};
+use super::writer::Pending;
+use crate::event::{Record, StreamId};
+use crate::log::{Database, LogError, VALUE_LIMIT, decode_record, encode_record};
+
+/// A record a sink has refused for good, kept until an operator retries or discards it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The sink.
+    pub sink: String,
+    /// The record.
+    pub record: Record,
+    /// The service's words.
+    pub reason: String,
+    /// When it was refused.
+    pub at: Timestamp,
+}
+
+/// What is stored in front of the record.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    reason: String,
+    /// Milliseconds since 1970.
+    at: i64,
+}
+
+impl DeadLetter {
+    /// Keys and values of its parts.
+    pub(super) fn pairs(&self) -> Result<Pending, LogError> {
+        let note = Note { reason: self.reason.clone(), at: self.at.as_millisecond() };
+        let note = super::state::encode(&note)?;
+        let mut bytes = u32::try_from(note.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&note);
+        bytes.extend_from_slice(&encode_record(&self.record));
+        let key = Key::new(keys::LETTER)
+            .name(&self.sink)
+            .name(self.record.stream.as_str())
+            .position(&self.record.position);
+        let parts = (0..=u16::MAX).zip(bytes.chunks(VALUE_LIMIT));
+        Ok(parts.map(|(part, chunk)| (key.clone().part(part).bytes(), chunk.to_vec())).collect())
+    }
+}
+
+/// How many letters a sink has.
+pub(super) fn count(database: &Database, sink: &str) -> Result<u64, LogError> {
+    let mut count = 0;
+    database.each_key(&Key::new(keys::LETTER).name(sink).bytes(), |key| {
+        count += u64::from(key.ends_with(&[0, 0]));
+    })?;
+    Ok(count)
+}
+
+/// The oldest letters of a sink, stream by stream.
+pub(super) fn read(
+    database: &Database,
+    sink: &str,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, LogError> {
+    let prefix = Key::new(keys::LETTER).name(sink).bytes();
+    let mut letters = Vec::new();
+    let mut current: Option<(StreamId, Vec<u8>)> = None;
+    let mut above = prefix.clone();
+    while let Some((key, value)) =
+        database.above(&above)?.filter(|(key, _)| key.starts_with(&prefix))
+    {
+        let (stream, part) =
+            place(&key).ok_or_else(|| LogError::damaged(database.path(), "a key"))?;
+        if part == 0 {
+            finish(database, sink, current.take(), &mut letters)?;
+            if letters.len() == limit {
+                return Ok(letters);
+            }
+            current = Some((stream, Vec::new()));
+        }
+        if let Some((_, bytes)) = &mut current {
+            bytes.extend_from_slice(&value);
+        }
+        above = key.to_vec();
+    }
+    finish(database, sink, current, &mut letters)?;
+    Ok(letters)
+}
+
+fn place(key: &[u8]) -> Option<(StreamId, u16)> {
+    let mut parts = Parts::of(key)?;
+    parts.name()?;
+    let stream = parts.stream()?;
+    parts.position()?;
+    Some((stream, parts.part()?))
+}
+
+fn finish(
+    database: &Database,
+    sink: &str,
+    letter: Option<(StreamId, Vec<u8>)>,
+    letters: &mut Vec<DeadLetter>,
+) -> Result<(), LogError> {
+    let Some((stream, bytes)) = letter else { return Ok(()) };
+    let damaged = || LogError::damaged(database.path(), "a dead letter");
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let (note, record) =
+        rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(damaged)?;
+    let note: Note = super::state::decode(note).ok_or_else(damaged)?;
+    letters.push(DeadLetter {
+        sink: sink.to_owned(),
+        record: decode_record(&stream, record).ok_or_else(damaged)?,
+        reason: note.reason,
+        at: Timestamp::from_millisecond(note.at).map_err(|_| damaged())?,
+    });
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! What must be remembered beside the log: cursors, dead letters, gaps, and how far each stream was.
+//!
+//! Invariants:
+//! 1. Changes are visible at once and durable within [`State::SYNC_INTERVAL`], in an order that never
+//!    lets a cursor become durable before the dead letters it passed.
+//! 2. Losing the last changes only means delivering again.
+//! 3. Cursors are few and precious: a second copy of them survives the loss of the database.
+
+mod copy;
+mod keys;
+mod letters;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use letters::DeadLetter;
+pub use state::State;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Position;
+
+/// Everything at or below it has been delivered, dead-lettered or filtered out for a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// `None`: nothing yet, the beginning of the log.
+    pub position: Option<Position>,
+    /// Number of records of the stream up to it.
+    pub sequence: u64,
+    /// When it last moved.
+    pub updated_at: Timestamp,
+}

@@ -1,0 +1,406 @@
+//! The state as everybody else sees it: plain values in memory, with a writer behind them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bincode::Options;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::copy::Copy;
+use super::keys::{self, Key, Parts};
+use super::writer::{self, Pending, Request};
+use super::{Cursor, DeadLetter, letters};
+use crate::event::{Position, StreamId};
+use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
+
+/// The state database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct State(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) directory: Arc<DataDirectory>,
+    memory: Mutex<Memory>,
+    requests: Sender<Request>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Everything, as of now.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) cursors: BTreeMap<(String, StreamId), Cursor>,
+    /// Cursors as of the last sync.
+    pub(super) durable: BTreeMap<(String, StreamId), Cursor>,
+    gaps: HashMap<StreamId, Vec<Gap>>,
+    marks: HashMap<StreamId, Mark>,
+    letters: HashMap<String, u64>,
+    /// What the next commit writes.
+    pub(super) pending: Pending,
+    pub(super) revision: u64,
+    /// Why nothing is written any more.
+    pub(super) failure: Option<LogError>,
+}
+
+/// How far a stream was.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Mark {
+    /// Milliseconds since 1970.
+    complete_until: Option<i64>,
+    frontier: Option<Position>,
+}
+
+/// A cursor as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredCursor {
+    position: Option<Position>,
+    sequence: u64,
+    /// Milliseconds since 1970.
+    updated_at: i64,
+}
+
+/// A gap as it is stored; times in milliseconds since 1970.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredGap {
+    after: Option<Position>,
+    until: Position,
+    from_time: Option<i64>,
+    to_time: i64,
+    cause: String,
+}
+
+const DIRECTORY: &str = "state";
+
+impl State {
+    /// Longest time a change stays volatile.
+    pub const SYNC_INTERVAL: Duration = Duration::from_millis(200);
+
+    /// Opens it. A database that cannot be read is moved aside, and cursors come from their second
+    /// copy. Blocking.
+    pub fn open(directory: Arc<DataDirectory>) -> Result<Self, LogError> {
+        let path = directory.path().join(DIRECTORY);
+        let opened = Database::open(&path, SEGMENT_TUNING)
+            .and_then(|database| Ok((Memory::load(&database)?, database)));
+        let (mut memory, database) = match opened {
+            Err(LogError::Damaged { reason, .. }) => {
+                let aside = move_aside(&path)?;
+                tracing::error!(
+                    kept_as = %aside.display(), reason,
+                    "the state database is damaged; cursors are taken from their second copy, dead letters are in the damaged one."
+                );
+                (Memory::default(), Database::open(&path, SEGMENT_TUNING)?)
+            }
+            opened => opened?,
+        };
+        memory.merge(Copy::read(directory.path()));
+        let (requests, receiver) = channel();
+        let shared = Arc::new(Shared {
+            directory,
+            memory: Mutex::new(memory),
+            requests,
+            writer: Mutex::new(None),
+        });
+        let state = Self(shared.clone());
+        state.spawn(database, receiver)?;
+        Ok(state)
+    }
+
+    fn spawn(&self, database: Database, receiver: Receiver<Request>) -> Result<(), LogError> {
+        let shared = Arc::downgrade(&self.0);
+        let thread = std::thread::Builder::new()
+            .name("state-writer".to_owned())
+            .spawn(move || writer::run(&shared, database, &receiver))
+            .map_err(|error| {
+                LogError::io("start the writer of", self.0.directory.path(), &error)
+            })?;
+        *self.0.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// The cursor of a sink in a stream; `None` when the sink has never been there.
+    #[must_use]
+    pub fn cursor(&self, sink: &str, stream: &StreamId) -> Option<Cursor> {
+        self.memory().cursors.get(&(sink.to_owned(), stream.clone())).cloned()
+    }
+
+    /// The same as of the last sync: what a power cut leaves. Only up to here may records be removed.
+    #[must_use]
+    pub fn durable_cursor(&self, sink: &str, stream: &StreamId) -> Option<Cursor> {
+        self.memory().durable.get(&(sink.to_owned(), stream.clone())).cloned()
+    }
+
+    /// All cursors: sink, stream, cursor.
+    #[must_use]
+    pub fn cursors(&self) -> Vec<(String, StreamId, Cursor)> {
+        let memory = self.memory();
+        let lines = memory.cursors.iter();
+        lines
+            .map(|((sink, stream), cursor)| (sink.clone(), stream.clone(), cursor.clone()))
+            .collect()
+    }
+
+    /// Moves a cursor.
+    pub fn move_cursor(&self, sink: &str, stream: &StreamId, cursor: Cursor) {
+        let key = Key::new(keys::CURSOR).name(sink).name(stream.as_str()).bytes();
+        let stored = StoredCursor {
+            position: cursor.position.clone(),
+            sequence: cursor.sequence,
+            updated_at: cursor.updated_at.as_millisecond(),
+        };
+        let mut memory = self.memory();
+        memory.put(key, &stored);
+        memory.cursors.insert((sink.to_owned(), stream.clone()), cursor);
+    }
+
+    /// Keeps a dead letter; durable no later than any cursor moved after this call.
+    pub fn bury(&self, letter: &DeadLetter) -> Result<(), LogError> {
+        let pairs = letter.pairs()?;
+        let mut memory = self.memory();
+        memory.pending.extend(pairs);
+        *memory.letters.entry(letter.sink.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Number of dead letters of a sink.
+    #[must_use]
+    pub fn dead_letter_count(&self, sink: &str) -> u64 {
+        self.memory().letters.get(sink).copied().unwrap_or_default()
+    }
+
+    /// The oldest dead letters of a sink, at most `limit`.
+    pub async fn dead_letters(
+        &self,
+        sink: &str,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, LogError> {
+        self.sync().await?;
+        let sink = sink.to_owned();
+        self.ask(|answer| Request::Letters { sink, limit, answer }).await?
+    }
+
+    /// Keeps a gap, durably before it returns (a few milliseconds). The same gap reported again
+    /// replaces itself.
+    pub fn report_gap(&self, stream: &StreamId, gap: Gap) -> Result<(), LogError> {
+        let key = Key::new(keys::GAP).name(stream.as_str()).position(&gap.until).bytes();
+        let stored = StoredGap {
+            after: gap.after.clone(),
+            until: gap.until.clone(),
+            from_time: gap.from_time.map(Timestamp::as_millisecond),
+            to_time: gap.to_time.as_millisecond(),
+            cause: gap.cause.clone(),
+        };
+        {
+            let mut memory = self.memory();
+            memory.put(key, &stored);
+            let gaps = memory.gaps.entry(stream.clone()).or_default();
+            gaps.retain(|known| known.until != gap.until);
+            gaps.push(gap);
+        }
+        let (answer, durable) = channel();
+        let sent = self.0.requests.send(Request::SyncBlocking { answer });
+        sent.map_err(|_| self.failure())?;
+        durable.recv().map_err(|_| self.failure())?
+    }
+
+    /// Gaps of a stream, oldest first.
+    #[must_use]
+    pub fn gaps(&self, stream: &StreamId) -> Vec<Gap> {
+        self.memory().gaps.get(stream).cloned().unwrap_or_default()
+    }
+
+    /// Until when the stream is known to be complete.
+    #[must_use]
+    pub fn complete_until(&self, stream: &StreamId) -> Option<Timestamp> {
+        let milliseconds = self.memory().marks.get(stream)?.complete_until?;
+        Timestamp::from_millisecond(milliseconds).ok()
+    }
+
+    /// Remembers until when the stream is complete.
+    pub fn set_complete_until(&self, stream: &StreamId, time: Timestamp) {
+        self.mark(stream, |mark| mark.complete_until = Some(time.as_millisecond()));
+    }
+
+    /// The frontier when it was last noted: if the log ends before it, the log has lost its end.
+    #[must_use]
+    pub fn noted_frontier(&self, stream: &StreamId) -> Option<Position> {
+        self.memory().marks.get(stream)?.frontier.clone()
+    }
+
+    /// Notes a durable frontier.
+    pub fn note_frontier(&self, stream: &StreamId, frontier: &Position) {
+        if self.noted_frontier(stream).as_ref() != Some(frontier) {
+            self.mark(stream, |mark| mark.frontier = Some(frontier.clone()));
+        }
+    }
+
+    /// Waits until every change so far is durable.
+    pub async fn sync(&self) -> Result<(), LogError> {
+        self.ask(|answer| Request::Sync { answer }).await?
+    }
+
+    /// Whether changes are still being made durable.
+    pub fn health(&self) -> Result<(), LogError> {
+        self.memory().failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Makes everything durable and closes. Later changes are lost.
+    pub async fn close(&self) -> Result<(), LogError> {
+        let synced = self.sync().await;
+        // A writer that has failed is gone already.
+        let _gone = self.0.requests.send(Request::Close);
+        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The thread returns nothing, and a panic in it has been logged.
+        let _joined = tokio::task::spawn_blocking(move || writer.map(JoinHandle::join)).await;
+        synced
+    }
+
+    fn mark(&self, stream: &StreamId, change: impl FnOnce(&mut Mark)) {
+        let mut memory = self.memory();
+        let mark = memory.marks.entry(stream.clone()).or_default();
+        change(mark);
+        let mark = mark.clone();
+        memory.put(Key::new(keys::MARK).name(stream.as_str()).bytes(), &mark);
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Request,
+    ) -> Result<T, LogError> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.0.requests.send(request(answer)).map_err(|_| self.failure())?;
+        answered.await.map_err(|_| self.failure())
+    }
+
+    fn failure(&self) -> LogError {
+        let closed = || LogError::Stopped { stream: "state".into(), cause: "it was closed".into() };
+        self.memory().failure.clone().unwrap_or_else(closed)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.memory()
+    }
+}
+
+impl Shared {
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn load(database: &Database) -> Result<Self, LogError> {
+        let mut memory = Self::default();
+        let damaged = || LogError::damaged(database.path(), "an entry cannot be decoded");
+        for (key, value) in database.with_prefix(&[keys::CURSOR])? {
+            let (sink, stream) = sink_and_stream(&key).ok_or_else(damaged)?;
+            let stored: StoredCursor = decode(&value).ok_or_else(damaged)?;
+            let updated_at = time(stored.updated_at).ok_or_else(damaged)?;
+            let cursor =
+                Cursor { position: stored.position, sequence: stored.sequence, updated_at };
+            memory.cursors.insert((sink, stream), cursor);
+        }
+        for (key, value) in database.with_prefix(&[keys::GAP])? {
+            let stream =
+                Parts::of(&key).and_then(|mut parts| parts.stream()).ok_or_else(damaged)?;
+            let stored: StoredGap = decode(&value).ok_or_else(damaged)?;
+            let gap = Gap {
+                after: stored.after,
+                until: stored.until,
+                from_time: stored.from_time.and_then(time),
+                to_time: time(stored.to_time).ok_or_else(damaged)?,
+                cause: stored.cause,
+            };
+            memory.gaps.entry(stream).or_default().push(gap);
+        }
+        for (key, value) in database.with_prefix(&[keys::MARK])? {
+            let stream =
+                Parts::of(&key).and_then(|mut parts| parts.stream()).ok_or_else(damaged)?;
+            memory.marks.insert(stream, decode(&value).ok_or_else(damaged)?);
+        }
+        if let Some(value) = database.get(&keys::REVISION)? {
+            memory.revision = decode(&value).ok_or_else(damaged)?;
+        }
+        let sinks: std::collections::BTreeSet<String> =
+            memory.cursors.keys().map(|(sink, _)| sink.clone()).collect();
+        for sink in sinks {
+            let count = letters::count(database, &sink)?;
+            memory.letters.insert(sink, count);
+        }
+        memory.durable.clone_from(&memory.cursors);
+        Ok(memory)
+    }
+
+    /// Takes the cursors of a copy that is ahead of the database.
+    fn merge(&mut self, copy: Option<Copy>) {
+        let Some(copy) = copy.filter(|copy| copy.revision > self.revision) else { return };
+        tracing::warn!(
+            database = self.revision,
+            copy = copy.revision,
+            "the state database has lost its last changes; cursors are taken from their second copy."
+        );
+        for line in copy.cursors {
+            let Some(cursor) = line.cursor() else { continue };
+            let key = Key::new(keys::CURSOR).name(&line.sink).name(line.stream.as_str()).bytes();
+            let stored = StoredCursor {
+                position: cursor.position.clone(),
+                sequence: cursor.sequence,
+                updated_at: cursor.updated_at.as_millisecond(),
+            };
+            self.put(key, &stored);
+            self.cursors.insert((line.sink, line.stream), cursor);
+        }
+        self.revision = copy.revision;
+    }
+
+    fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
+        match encode(value) {
+            Ok(value) => {
+                self.pending.insert(key, value);
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+}
+
+fn sink_and_stream(key: &[u8]) -> Option<(String, StreamId)> {
+    let mut parts = Parts::of(key)?;
+    Some((parts.name()?.to_owned(), parts.stream()?))
+}
+
+fn move_aside(path: &std::path::Path) -> Result<PathBuf, LogError> {
+    let mut aside = path.with_file_name(format!("{DIRECTORY}.damaged"));
+    let mut attempt = 1;
+    while aside.exists() {
+        attempt += 1;
+        aside = path.with_file_name(format!("{DIRECTORY}-{attempt}.damaged"));
+    }
+    crate::log::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// Format of every stored value.
+const FORMAT: u8 = 1;
+
+/// A value with its format in front.
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, LogError> {
+    let mut bytes = vec![FORMAT];
+    bincode::DefaultOptions::new()
+        .serialize_into(&mut bytes, value)
+        .map_err(|error| LogError::damaged(DIRECTORY.as_ref(), error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Reads a value; `None` when it is of another format or not one.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let (&FORMAT, payload) = bytes.split_first()? else { return None };
+    bincode::DefaultOptions::new().deserialize(payload).ok()
+}
+
+fn time(milliseconds: i64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(milliseconds).ok()
+}

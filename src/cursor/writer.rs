@@ -1,0 +1,149 @@
+//! The thread that makes the state durable.
+//!
+//! Invariant: one commit holds everything that was pending when it began, cursors written last.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Weak;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::copy::{Copy, Line};
+use super::state::{Shared, State};
+use super::{DeadLetter, keys, letters};
+use crate::log::{Database, LogError, SEGMENT_TUNING};
+
+/// How often the second copy of the cursors is written at most.
+const COPY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the writer is asked for.
+pub(super) enum Request {
+    Sync {
+        answer: tokio::sync::oneshot::Sender<Result<(), LogError>>,
+    },
+    SyncBlocking {
+        answer: std::sync::mpsc::Sender<Result<(), LogError>>,
+    },
+    Letters {
+        sink: String,
+        limit: usize,
+        answer: tokio::sync::oneshot::Sender<Result<Vec<DeadLetter>, LogError>>,
+    },
+    Close,
+}
+
+/// Keys and values of the next commit.
+pub(super) type Pending = BTreeMap<Vec<u8>, Vec<u8>>;
+
+struct Writer {
+    path: PathBuf,
+    /// `None` after the volume was full.
+    database: Option<Database>,
+    copied_at: Option<Instant>,
+    copied_revision: u64,
+}
+
+/// Runs until it is told to close, the state is gone, or a commit fails.
+pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver<Request>) {
+    let mut writer = Writer {
+        path: database.path().to_owned(),
+        database: Some(database),
+        copied_at: None,
+        copied_revision: 0,
+    };
+    loop {
+        let request = match requests.recv_timeout(State::SYNC_INTERVAL) {
+            Ok(request) => Some(request),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let Some(shared) = shared.upgrade() else { return };
+        let committed = writer.commit(&shared, matches!(request, Some(Request::Close)));
+        if let Err(error) = &committed {
+            tracing::error!(%error, "the state cannot be made durable.");
+            shared.memory().failure = Some(error.clone());
+        }
+        let failed = committed.is_err();
+        // Whoever asked may have stopped waiting.
+        match request {
+            Some(Request::Sync { answer }) => drop(answer.send(committed)),
+            Some(Request::SyncBlocking { answer }) => drop(answer.send(committed)),
+            Some(Request::Letters { sink, limit, answer }) => {
+                drop(answer.send(writer.letters(&sink, limit)));
+            }
+            Some(Request::Close) => return,
+            None => {}
+        }
+        if failed {
+            return;
+        }
+    }
+}
+
+impl Writer {
+    fn commit(&mut self, shared: &Shared, closing: bool) -> Result<(), LogError> {
+        let (pending, cursors, revision) = {
+            let mut memory = shared.memory();
+            if !memory.pending.is_empty() {
+                memory.revision += 1;
+            }
+            (std::mem::take(&mut memory.pending), memory.cursors.clone(), memory.revision)
+        };
+        if !pending.is_empty() {
+            match self.write(&pending, revision) {
+                Err(LogError::Full { path }) => {
+                    tracing::warn!(path = %path.display(), "the volume is full; cursors are kept in memory.");
+                    self.put_back(shared, pending);
+                    return if closing { Err(LogError::Full { path }) } else { Ok(()) };
+                }
+                written => written?,
+            }
+            shared.memory().durable.clone_from(&cursors);
+        }
+        let due = closing || self.copied_at.is_none_or(|at| at.elapsed() >= COPY_INTERVAL);
+        if due && self.copied_revision != revision {
+            let line = |((sink, stream), cursor)| Line::new(sink, stream, cursor);
+            let lines =
+                cursors.iter().map(|((sink, stream), cursor)| line(((sink, stream), cursor)));
+            match (Copy { revision, cursors: lines.collect() }).write(shared.directory.path()) {
+                // It is the second copy: the first has just been synced.
+                Err(error) => {
+                    tracing::warn!(%error, "the second copy of the cursors cannot be written.");
+                }
+                Ok(()) => self.copied_revision = revision,
+            }
+            self.copied_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, pending: &Pending, revision: u64) -> Result<(), LogError> {
+        // After a full volume: sled repeats its failure for ever, so the database is opened anew.
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => Database::open(&self.path, SEGMENT_TUNING)?,
+        };
+        let database = self.database.insert(database);
+        for (key, value) in pending {
+            database.insert(key, value)?;
+        }
+        database.insert(&keys::REVISION, &super::state::encode(&revision)?)?;
+        database.commit()
+    }
+
+    /// Keeps what could not be written for the next commit.
+    fn put_back(&mut self, shared: &Shared, pending: Pending) {
+        self.database = None;
+        let mut memory = shared.memory();
+        for (key, value) in pending {
+            memory.pending.entry(key).or_insert(value);
+        }
+    }
+
+    fn letters(&self, sink: &str, limit: usize) -> Result<Vec<DeadLetter>, LogError> {
+        match &self.database {
+            Some(database) => letters::read(database, sink, limit),
+            None => Ok(Vec::new()),
+        }
+    }
+}
