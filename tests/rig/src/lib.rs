@@ -1,0 +1,58 @@
+//! The test rig: real servers for the relay to run against, proxies that disturb
+//! the way between them, and an oracle for what arrives.
+//!
+//! # Guide
+//!
+//! * [`Cluster`]: a real etcd and a real API server, alone for one test. Its
+//!   [`Client`] makes events, namespaces and service accounts. It can forget
+//!   history (compaction), go back in time (snapshot and restore), stop and start.
+//! * [`Receiver`]: a webhook that records requests and misbehaves on demand.
+//! * [`Proxy`] and [`HttpProxy`]: between relay and API server; the one disturbs
+//!   connections, the other lists and watches.
+//! * [`Relay`]: the relay's program itself.
+//! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
+//!
+//! The servers are built from source by `build.sh`, once; the first build takes
+//! minutes. `KUBEBUILDER_ASSETS` names a folder with ready ones instead.
+//!
+//! # Invariant
+//!
+//! Nothing is left behind: ports, processes and folders belong to the value that
+//! made them and go with it, also when the test is killed (the folders then stay,
+//! in the system's temporary folder). Nothing waits by sleeping for a fixed time.
+//! Everything fails by panicking, since a rig that does not work proves nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+
+mod access;
+mod apiserver;
+mod binaries;
+mod client;
+mod cluster;
+mod conservation;
+mod credentials;
+mod etcd;
+mod events;
+mod http_proxy;
+mod journal;
+mod kubeconfig;
+mod port;
+mod process;
+mod proxy;
+mod receiver;
+mod relay;
+mod server;
+mod serving;
+mod stream;
+
+pub use client::{Answer as ApiAnswer, Client};
+pub use cluster::{Cluster, ClusterBuilder};
+pub use conservation::{Conservation, Verdict, Version};
+pub use events::{CreatedEvent, EventSpec};
+pub use http_proxy::{Disturbance, HttpProxy, Kind, Seen};
+pub use journal::Journal;
+pub use kubeconfig::Kubeconfig;
+pub use port::ReservedPort;
+pub use process::{Line, Stream};
+pub use proxy::{Proxy, Traffic};
+pub use receiver::{Answer, Behaviour, Outcome, Received, Receiver};
+pub use relay::{Relay, RelayBuilder};
