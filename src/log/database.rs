@@ -65,6 +65,13 @@ impl Database {
         Ok(database)
     }
 
+    /// Opens a database that must exist.
+    pub(crate) fn open_existing(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
+        let file = path.join("db");
+        fs::metadata(&file).map_err(|error| LogError::io("open", &file, &error))?;
+        Self::open(path, tuning)
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -118,12 +125,27 @@ impl Database {
     pub(crate) fn commit(&self) -> Result<(), LogError> {
         let _watchdog = Watchdog::start("commit of the log", COMMIT_LIMIT);
         self.guard(|db| db.flush().map(drop))?;
-        self.file.sync_data().map_err(|error| LogError::io("sync", &self.path, &error))
+        self.file.sync_data().map_err(|error| LogError::io("sync", &self.path, &error))?;
+        self.sync_blobs()
     }
 
-    /// Whether sled has put a value into a file that it never syncs.
-    pub(crate) fn has_blobs(&self) -> bool {
-        fs::read_dir(self.path.join("blobs")).is_ok_and(|mut entries| entries.next().is_some())
+    /// sled moves large values to files that it never syncs. The limit on values keeps it from doing
+    /// so; should it happen all the same, nothing is lost.
+    fn sync_blobs(&self) -> Result<(), LogError> {
+        let folder = self.path.join("blobs");
+        let blobs = fs::read_dir(&folder).map_err(|error| LogError::io("list", &folder, &error))?;
+        let mut found = false;
+        for blob in blobs.flatten() {
+            found = true;
+            File::open(blob.path())
+                .and_then(|file| file.sync_all())
+                .map_err(|error| LogError::io("sync", &blob.path(), &error))?;
+        }
+        if found {
+            tracing::error!(path = %self.path.display(), "a value is larger than the limit that keeps it in the database.");
+            files::sync_directory(&folder)?;
+        }
+        Ok(())
     }
 
     fn sync_creation(&self) -> Result<(), LogError> {
@@ -213,7 +235,29 @@ mod tests {
         let database = Database::open(&path, TUNING).expect("open again");
         assert_eq!(database.above(b"a").expect("read").expect("a pair").0, b"c");
         assert_eq!(database.below(b"b").expect("read").expect("a pair").0, b"a");
-        assert!(!database.has_blobs());
+        assert!(is_empty(&path.join("blobs")));
+    }
+
+    #[test]
+    fn a_value_that_spills_to_a_file_is_synced_too() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        let database = Database::open(&path, TUNING).expect("open");
+        database.insert(b"large", &vec![1; TUNING.segment_size]).expect("insert");
+        database.commit().expect("commit");
+        assert!(!is_empty(&path.join("blobs")), "the value was large enough to spill");
+    }
+
+    #[test]
+    fn a_database_that_must_exist_is_not_created() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        assert!(Database::open_existing(&path, TUNING).is_err());
+        assert!(!path.exists());
+    }
+
+    fn is_empty(path: &Path) -> bool {
+        fs::read_dir(path).expect("list").next().is_none()
     }
 
     #[test]

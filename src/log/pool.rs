@@ -34,7 +34,7 @@ impl Pool {
         let segment = if let Some(segment) = known.and_then(|(_, segment)| segment.upgrade()) {
             segment
         } else {
-            let segment = Segment::open(stream, path)?;
+            let segment = Segment::open_existing(stream, path)?;
             segments.known.push((path.to_owned(), Arc::downgrade(&segment)));
             segment
         };

@@ -109,12 +109,14 @@ fn find(stream: &Inner, after: Option<&Position>, next: Option<u64>) -> Result<F
             Ok(Some(block)) => return Ok(Found::Block(block)),
             // The end of this segment; trimming may have removed it meanwhile.
             Ok(None) => place = stream.place_after(here.first()),
-            Err(error @ LogError::Damaged { .. }) if here.seal().is_some() => {
+            Err(error @ LogError::Damaged { .. }) if here.seal().is_some() && stream.has(&here) => {
                 return Ok(match stream.quarantine(&here, &error) {
                     Some(end) => Found::Damaged(end),
                     None => return find(stream, after, None),
                 });
             }
+            // Trimmed, or moved aside for another reader, while this one was about to read it.
+            Err(_) if !stream.has(&here) => return find(stream, after, None),
             Err(error) => return Err(error),
         }
     }

@@ -124,6 +124,12 @@ impl Segment {
         Ok(Arc::new(Self { stream: stream.clone(), database }))
     }
 
+    /// Opens a segment for reading; it is an error when it is not there (any more).
+    pub(super) fn open_existing(stream: &StreamId, path: &Path) -> Result<Arc<Self>, LogError> {
+        let database = Database::open_existing(path, TUNING)?;
+        Ok(Arc::new(Self { stream: stream.clone(), database }))
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         self.database.path()
@@ -143,11 +149,6 @@ impl Segment {
     /// Makes written blocks durable.
     pub(super) fn commit(&self) -> Result<(), LogError> {
         self.database.commit()
-    }
-
-    /// Whether sled has moved a value to a file it never syncs.
-    pub(super) fn has_blobs(&self) -> bool {
-        self.database.has_blobs()
     }
 
     /// The block that holds the first position above `after`, or the first block.

@@ -263,13 +263,18 @@ impl Inner {
             let path = self.path.join(first.to_string());
             if let Some(seal) = Seal::read(&path) {
                 // The newest segment is sealed only when a crash came before its successor began.
-                if let Some(last) = self.check_sealed(&path, &seal) {
-                    self.know(first, path, Some(seal));
-                    self.know_sealed(firsts);
-                    return Ok((None, Some(last)));
+                match self.last_of_sealed(&path, &seal) {
+                    Ok(last) => {
+                        self.know(first, path, Some(seal));
+                        self.know_sealed(firsts);
+                        return Ok((None, Some(last)));
+                    }
+                    Err(LogError::Damaged { reason, .. }) => {
+                        self.move_aside(&path, seal.last, &reason);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 }
-                self.move_aside(&path, seal.last, "a sealed segment cannot be read");
-                continue;
             }
             let verified =
                 Segment::open(&self.id, &path).and_then(|segment| Ok((segment.verify()?, segment)));
@@ -314,9 +319,10 @@ impl Inner {
         Ok(firsts)
     }
 
-    fn check_sealed(&self, path: &Path, seal: &Seal) -> Option<Block> {
-        let segment = self.context.pool.get(&self.id, path).ok()?;
-        segment.last().ok()?.filter(|last| last.number == seal.last_number)
+    fn last_of_sealed(&self, path: &Path, seal: &Seal) -> Result<Block, LogError> {
+        let segment = self.context.pool.get(&self.id, path)?;
+        let last = segment.last()?.filter(|last| last.number == seal.last_number);
+        last.ok_or_else(|| segment.damaged("its last blocks are missing"))
     }
 
     fn know_sealed(&self, firsts: Vec<Position>) {
@@ -422,6 +428,11 @@ impl Inner {
             return Ok(None);
         }
         place.open(self)?.holding(position)
+    }
+
+    /// Whether the segment is still part of the log.
+    pub(super) fn has(&self, place: &Place) -> bool {
+        self.read_segments().by_first.contains_key(&place.first)
     }
 
     /// Moves a segment that cannot be read aside. `None` when somebody else has done so.

@@ -239,11 +239,6 @@ impl Writer {
     /// Seals the active segment and begins one that starts with `block`.
     fn rotate(&mut self, block: &Block) -> Result<Active, LogError> {
         if let (Some(active), Some(last)) = (self.active.take(), &self.last) {
-            if active.segment.has_blobs() {
-                return Err(active
-                    .segment
-                    .damaged("a value has spilled to a file that is never synced"));
-            }
             let seal = Seal::new(last, active.first_sequence, Timestamp::now());
             seal.write(active.segment.path())?;
             self.stream.seal(&seal);
@@ -255,14 +250,20 @@ impl Writer {
 
     fn reopen(&mut self) -> Result<(), LogError> {
         let Some(active) = self.active.take() else { return Ok(()) };
-        let path = active.segment.path().to_owned();
+        let Active { segment, first_sequence, bytes } = active;
+        let path = segment.path().to_owned();
         self.stream.forget_active();
         self.stream.context.pool.forget(&path);
-        drop(active.segment);
+        let handles = Arc::downgrade(&segment);
+        drop(segment);
+        // A reader may hold it for the length of one read; sled cannot open a database twice.
+        while handles.strong_count() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.wait_for_room()?;
-        let segment = Segment::open(&self.stream.id, &path)?;
+        let segment = self.stream.context.pool.get(&self.stream.id, &path)?;
         self.stream.set_active(&segment);
-        self.active = Some(Active { segment, ..active });
+        self.active = Some(Active { segment, first_sequence, bytes });
         Ok(())
     }
 
