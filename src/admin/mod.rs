@@ -1,1 +1,17 @@
-//! admin
+//! The admin interface: health, metrics, and what the command line shows, over HTTP.
+//!
+//! Invariants:
+//! 1. Everything here is a read; nothing it serves changes the relay.
+//! 2. It shows no more than [`Status`](crate::relay::Status) holds, so no secret can pass through it.
+//! 3. A failing sink makes neither `/readyz` nor `/healtz` fail: restarting the relay helps no sink.
+
+mod client;
+mod config;
+mod health;
+mod operations;
+mod server;
+
+pub use client::{Client, ClientError, DEFAULT_SERVER};
+pub use config::{AdminConfig, ListenError};
+pub use operations::Operations;
+pub use server::serve;

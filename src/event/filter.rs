@@ -104,7 +104,14 @@ fn compile(field: &'static str, pattern: &str) -> Result<Regex, FilterError> {
         field,
         pattern: pattern.to_owned(),
         // The last line of the crate's drawing says what is wrong; the drawing itself needs many lines.
-        reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+        reason: error
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim()
+            .trim_start_matches("error: ")
+            .to_owned(),
     };
     // Compiled alone first, so that an error speaks of what was written and not of the anchors.
     Regex::new(pattern).map_err(|error| refused(&error))?;
@@ -116,7 +123,7 @@ mod one_or_many {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "expected a pattern, or a list of patterns")]
     enum OneOrMany {
         One(String),
         Many(Vec<String>),

@@ -3,8 +3,34 @@
 //! The only module that knows both ends. It wires source, log, state and sinks together, runs one
 //! task per stream and one per sink, and stops them in order.
 
+mod destination;
+mod error;
+mod handle;
+mod housekeeping;
+mod intake;
+mod integrity;
+mod observer;
+mod offline;
+mod outflow;
+mod overview;
+mod report;
+mod retention;
+mod runner;
+mod shared;
+mod shutdown;
 mod status;
+mod storage;
+mod supervisor;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod upstream;
 
+pub use error::RelayError;
+pub use handle::RelayHandle;
+pub use offline::offline_status;
+pub use shutdown::shutdown_on_signals;
 pub use status::{
     CursorStatus, FailureStatus, GapStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus,
 };
+pub use supervisor::{Relay, RelayConfig};

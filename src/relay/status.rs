@@ -91,7 +91,7 @@ pub struct GapStatus {
 pub struct SinkStatus {
     /// Its name.
     pub name: String,
-    /// Its kind.
+    /// Its kind; empty when a stopped relay's directory was read, which does not know it.
     pub kind: String,
     /// What it is doing.
     pub state: SinkState,

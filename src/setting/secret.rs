@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// A credential. In YAML a literal, `{env: NAME}` or `{file: PATH}`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a secret: text, {env: NAME} or {file: PATH}")]
 pub enum Secret {
     /// The text itself.
     Literal(String),

@@ -60,7 +60,7 @@ impl FromStr for ByteSize {
 
 /// YAML hands a bare number over as a number.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a size: a number of bytes, or text such as 512MiB")]
 enum Written {
     Number(u64),
     Text(String),

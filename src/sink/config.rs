@@ -1,13 +1,20 @@
 //! What a person configures about a sink, whatever its kind.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::event::{FilterError, Match};
 use crate::setting::{ByteSize, Span};
 
+use super::registry;
+
 /// One entry under `sinks`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// Its options may contain literal secrets: `Debug` shows only their names, and who prints a
+/// configuration prints [`SinkConfig::redacted`].
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SinkConfig {
     /// Unique name: the key of its cursors, the label of its metrics.
@@ -35,6 +42,31 @@ pub struct SinkConfig {
     /// Whether undelivered records hold the log when it is full. A best-effort sink (`false`) does not.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub required: bool,
+}
+
+impl SinkConfig {
+    /// The same with every literal secret replaced, fit to be shown.
+    pub fn redacted(&self) -> Result<Self, SinkError> {
+        let options = (registry::find(&self.kind)?.redact)(&self.options)?;
+        Ok(Self { options, ..self.clone() })
+    }
+}
+
+impl fmt::Debug for SinkConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SinkConfig")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("include", &self.include)
+            .field("exclude", &self.exclude)
+            .field("batch", &self.batch)
+            .field("retry", &self.retry)
+            .field("rate", &self.rate)
+            .field("required", &self.required)
+            .finish()
+    }
 }
 
 /// Limits of one delivery. `None` is the default of the sink's kind.

@@ -6,9 +6,18 @@
 //! Adding a sink is one file here and one line in [`registry`].
 
 mod config;
+mod event_json;
+mod http;
+mod log;
+mod options;
 pub mod registry;
+#[cfg(test)]
+mod testing;
+mod webhook;
 
 pub use config::{Batch, Rate, Retry, SinkConfig, SinkError};
+pub use http::{HttpClientError, http_client};
+pub use log::LogSink;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +32,19 @@ pub trait Sink: Send {
     /// Hands over `batch`, in order. Called by one task at a time; dropped when it takes longer
     /// than the sink's `retry.timeout`, which counts as [`Outcome::Retry`].
     async fn deliver(&mut self, batch: &[Record]) -> Delivery;
+
+    /// Limits of a delivery that follow from this sink's options, where they differ from those of
+    /// its kind. What a person configures wins over both.
+    fn batch(&self) -> Option<Batch> {
+        None
+    }
 }
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// The service answered for each record: one outcome each, in the order of the batch.
+    /// The service answered for each record: one outcome each, in the order of the batch. Where a
+    /// sink stopped at a record that got `Retry` or `Hold`, those behind it have the same outcome.
     Each(Vec<Outcome>),
     /// The service answered for the batch as a whole. When that is [`Outcome::Rejected`], the
     /// runner halves the batch until it has found the record that is to blame.
@@ -67,11 +83,12 @@ pub struct SinkContext {
     pub cluster: Arc<str>,
     /// The one HTTP client: TLS, timeouts, proxies from the environment, no redirects.
     pub http: reqwest::Client,
-    /// Access to ConfigMaps, for templates; absent where there is no cluster.
+    /// Access to `ConfigMaps`, for templates; absent where there is no cluster.
     pub config_maps: Option<Arc<dyn ConfigMaps>>,
 }
 
-/// Reads ConfigMaps of the cluster. The source implements it, so that sinks need no Kubernetes client.
+/// Reads `ConfigMap`s of the cluster. The source implements it, so that sinks need no Kubernetes
+/// client.
 #[async_trait]
 pub trait ConfigMaps: Send + Sync {
     /// The text under `key`, or why it cannot be had.

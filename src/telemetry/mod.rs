@@ -1,5 +1,16 @@
 //! Metrics and logs of the relay itself.
 
+mod eventer;
+mod family;
+mod log;
+mod logs;
 mod metrics;
+mod sink;
+mod stream;
 
-pub use metrics::{LogMetrics, Metrics, SinkMetrics, StreamMetrics};
+pub use eventer::{Class, EventFacts, EventerMetrics, classify};
+pub use log::LogMetrics;
+pub use logs::init_logs;
+pub use metrics::Metrics;
+pub use sink::SinkMetrics;
+pub use stream::StreamMetrics;

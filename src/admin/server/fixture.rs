@@ -1,0 +1,78 @@
+//! A relay whose answers the tests choose.
+
+use super::super::Operations;
+use crate::relay::{CursorStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus};
+
+pub(in crate::admin) struct FixedRelay {
+    pub(in crate::admin) status: Status,
+    pub(in crate::admin) ready: Result<(), String>,
+    pub(in crate::admin) alive: Result<(), String>,
+}
+
+impl Operations for FixedRelay {
+    fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.ready.clone()
+    }
+
+    fn alive(&self) -> Result<(), String> {
+        self.alive.clone()
+    }
+}
+
+/// One healthy stream, complete until noon, and one idle sink named `on/call`.
+pub(in crate::admin) fn status() -> Status {
+    let cursor = CursorStatus {
+        sink: "on/call".into(),
+        stream: "all-namespaces".into(),
+        generation: Some(0),
+        resource_version: Some("41".into()),
+        lag_records: 1,
+        updated_at: None,
+    };
+    Status {
+        version: "0.1.0".into(),
+        cluster: "prod-eu".into(),
+        started_at: "2026-01-02T00:00:00Z".parse().ok(),
+        log: LogStatus {
+            directory: "/data".into(),
+            bytes: 1,
+            max_bytes: 2,
+            segments: 1,
+            records: 42,
+            damaged_segments: 0,
+            full: false,
+        },
+        streams: vec![StreamStatus {
+            stream: "all-namespaces".into(),
+            live: true,
+            phase: "watching".into(),
+            reason: None,
+            generation: 0,
+            frontier: Some("42".into()),
+            records: 42,
+            last_record_at: None,
+            complete_until: "2026-01-02T12:00:00Z".parse().ok(),
+            relists: 0,
+            gaps: Vec::new(),
+        }],
+        sinks: vec![SinkStatus {
+            name: "on/call".into(),
+            kind: "webhook".into(),
+            state: SinkState::Idle,
+            required: true,
+            lag_records: 1,
+            lag_seconds: 0.5,
+            delivered: 41,
+            retried: 0,
+            filtered: 0,
+            dead_letters: 0,
+            lost: 0,
+            failure: None,
+            cursors: vec![cursor],
+        }],
+    }
+}

@@ -1,0 +1,150 @@
+//! What an operator should know first.
+
+use jiff::Timestamp;
+
+use crate::cli::output::{self, Tone};
+use crate::relay::{
+    FailureStatus, GapStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus,
+};
+
+/// Gaps of one stream that are written out; `-o json` has them all.
+const GAPS_SHOWN: usize = 3;
+
+/// Something that is stuck, or was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// How alarming it is.
+    pub(super) tone: Tone,
+    /// What, since when, why.
+    pub(super) text: String,
+}
+
+fn bad(text: String) -> Problem {
+    Problem { tone: Tone::Bad, text }
+}
+
+fn warning(text: String) -> Problem {
+    Problem { tone: Tone::Warning, text }
+}
+
+/// All problems, the most urgent first.
+pub(super) fn find(status: &Status, now: Timestamp) -> Vec<Problem> {
+    let running = status.started_at.is_some();
+    let mut problems = of_log(&status.log);
+    for stream in &status.streams {
+        if running && !stream.live {
+            problems.push(not_live(stream, now));
+        }
+        problems.extend(gaps(stream));
+    }
+    for sink in &status.sinks {
+        problems.extend(stuck(sink, now));
+        problems.extend(losses(sink));
+    }
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.tone));
+    problems
+}
+
+fn of_log(log: &LogStatus) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if log.full {
+        problems.push(bad(format!(
+            "log: full ({} of {}), intake waits; raise log.maxBytes, or help the sinks below",
+            output::size(log.bytes),
+            output::size(log.max_bytes),
+        )));
+    }
+    if log.damaged_segments > 0 {
+        problems.push(warning(format!(
+            "log: {} moved aside as *.damaged; the gaps say what was in them",
+            output::plural(log.damaged_segments, "damaged segment"),
+        )));
+    }
+    problems
+}
+
+fn not_live(stream: &StreamStatus, now: Timestamp) -> Problem {
+    let complete = stream.complete_until.map_or_else(String::new, |time| {
+        format!(", complete until {} ago", output::since(time, now))
+    });
+    let reason = stream.reason.as_deref().unwrap_or("no reason given yet");
+    bad(format!("stream {}: not live ({}){complete}: {reason}", stream.stream, stream.phase))
+}
+
+fn gaps(stream: &StreamStatus) -> Vec<Problem> {
+    let name = &stream.stream;
+    let newest = stream.gaps.iter().rev().take(GAPS_SHOWN);
+    let mut problems: Vec<_> = newest.map(|gap| of_gap(name, gap)).collect();
+    let hidden = stream.gaps.len().saturating_sub(GAPS_SHOWN);
+    if hidden > 0 {
+        let more = output::plural(hidden as u64, "older gap");
+        problems.push(warning(format!("stream {name}: {more}; -o json lists all")));
+    }
+    problems
+}
+
+fn of_gap(stream: &str, gap: &GapStatus) -> Problem {
+    let from =
+        gap.from_time.map_or_else(|| "the beginning".to_owned(), |time| format!("{time:.0}"));
+    let after = gap.after.as_deref().unwrap_or("the first");
+    warning(format!(
+        "stream {stream}: events between {from} and {:.0} may be missing (resourceVersion {after} to {}): {}",
+        gap.to_time, gap.until, gap.cause,
+    ))
+}
+
+fn stuck(sink: &SinkStatus, now: Timestamp) -> Option<Problem> {
+    let (name, waiting) = (&sink.name, waiting(sink.lag_records));
+    match (sink.state, &sink.failure) {
+        (SinkState::Held, Some(failure)) => Some(bad(format!(
+            "sink {name}: held for {}, {waiting}, an operator must act: {}",
+            output::since(failure.since, now),
+            failure.cause,
+        ))),
+        (SinkState::Held, None) => {
+            Some(bad(format!("sink {name}: held, {waiting}, an operator must act")))
+        }
+        (SinkState::Paused, _) => {
+            Some(warning(format!("sink {name}: paused by an operator, {waiting}")))
+        }
+        (_, Some(failure)) => Some(bad(format!(
+            "sink {name}: nothing accepted for {}, {waiting}, {}{}: {}",
+            output::since(failure.since, now),
+            output::plural(failure.attempts, "attempt"),
+            next(failure, now),
+            failure.cause,
+        ))),
+        (_, None) => None,
+    }
+}
+
+fn waiting(records: u64) -> String {
+    format!("{} wait{}", output::plural(records, "record"), if records == 1 { "s" } else { "" })
+}
+
+fn next(failure: &FailureStatus, now: Timestamp) -> String {
+    match failure.next_attempt_at {
+        None => String::new(),
+        Some(at) if at <= now => ", trying now".to_owned(),
+        Some(at) => format!(", next in {}", output::since(now, at)),
+    }
+}
+
+fn losses(sink: &SinkStatus) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if sink.lost > 0 {
+        problems.push(bad(format!(
+            "sink {}: {} dropped before it had received them",
+            sink.name,
+            output::plural(sink.lost, "record"),
+        )));
+    }
+    if sink.dead_letters > 0 {
+        problems.push(warning(format!(
+            "sink {}: {}, which it refused for good",
+            sink.name,
+            output::plural(sink.dead_letters, "dead letter"),
+        )));
+    }
+    problems
+}

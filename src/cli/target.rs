@@ -1,0 +1,112 @@
+//! Which relay a command looks at: a running one over HTTP, or the directory of a stopped one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::admin::{Client, ClientError, DEFAULT_SERVER};
+use crate::relay::{self, CursorStatus, RelayError, Status};
+
+/// The options `--server` and `--data-dir`.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArgs {
+    /// Address of a running relay's admin interface
+    #[arg(long, value_name = "URL", default_value = DEFAULT_SERVER, conflicts_with = "data_dir")]
+    pub server: String,
+    /// Read the data directory of a stopped relay instead
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Why a command that only looks could not show anything.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The running relay could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The stopped relay's directory could not be read.
+    #[error(transparent)]
+    Directory(#[from] RelayError),
+    /// There is no such sink in the directory.
+    #[error("there is no sink {name:?}; there are: {known}")]
+    UnknownSink {
+        /// As written.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The reader of the directory ended without an answer.
+    #[error("reading the data directory was interrupted: {0}; try again")]
+    Interrupted(#[from] tokio::task::JoinError),
+    /// Standard output does not take the answer.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl TargetArgs {
+    /// Everything there is to see.
+    pub async fn status(&self) -> Result<Status, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.status().await?);
+        };
+        let read = move || relay::offline_status(&directory);
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
+    /// The cursors of all sinks.
+    pub async fn cursors(&self) -> Result<Vec<CursorStatus>, ReadError> {
+        if self.data_dir.is_none() {
+            return Ok(self.client()?.cursors().await?);
+        }
+        Ok(self.status().await?.sinks.into_iter().flat_map(|sink| sink.cursors).collect())
+    }
+
+    /// The cursors of one sink.
+    pub async fn cursors_of(&self, sink: &str) -> Result<Vec<CursorStatus>, ReadError> {
+        if self.data_dir.is_none() {
+            return Ok(self.client()?.cursors_of(sink).await?);
+        }
+        cursors_in(self.status().await?, sink)
+    }
+
+    fn client(&self) -> Result<Client, ClientError> {
+        Client::new(&self.server)
+    }
+}
+
+fn cursors_in(status: Status, name: &str) -> Result<Vec<CursorStatus>, ReadError> {
+    let names: Vec<_> = status.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    let known = names.join(", ");
+    let found = status.sinks.into_iter().find(|sink| sink.name == name);
+    found
+        .map(|sink| sink.cursors)
+        .ok_or_else(|| ReadError::UnknownSink { name: name.into(), known })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::fixture;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        target: TargetArgs,
+    }
+
+    #[test]
+    fn a_directory_and_a_server_exclude_each_other() {
+        let parse = |arguments: &[&str]| Command::try_parse_from(arguments);
+        assert_eq!(parse(&["x"]).expect("valid").target.server, DEFAULT_SERVER);
+        assert!(parse(&["x", "--data-dir", "/data"]).is_ok());
+        assert!(parse(&["x", "--data-dir", "/data", "--server", "http://a"]).is_err());
+    }
+
+    #[test]
+    fn a_sink_that_does_not_exist_is_named() {
+        let error = cursors_in(fixture::healthy(), "pager").expect_err("unknown");
+        assert_eq!(error.to_string(), "there is no sink \"pager\"; there are: oncall, archive");
+        assert_eq!(cursors_in(fixture::healthy(), "archive").expect("known").len(), 1);
+    }
+}

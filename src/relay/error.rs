@@ -1,0 +1,40 @@
+//! Why a relay cannot start, or had to stop.
+
+use crate::log::LogError;
+use crate::sink::{HttpClientError, SinkError};
+use crate::source::SourceError;
+
+/// Why a relay cannot start, or had to stop. An operator acts on all of them; a restart is worth
+/// trying for [`RelayError::Log`] and [`RelayError::Bug`].
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// A sink cannot be built from its configuration.
+    #[error("sink {name:?}: {cause}")]
+    Sink {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        cause: SinkError,
+    },
+    /// Two sinks would share cursors and metrics.
+    #[error("two sinks are named {0:?}: names must be unique")]
+    DuplicateSink(String),
+    /// The HTTP client of the sinks cannot be built.
+    #[error(transparent)]
+    HttpClient(#[from] HttpClientError),
+    /// The source cannot be used, or every stream was refused.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The log or the state failed, or the data directory was refused.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// There is no relay's data at this path.
+    #[error("there is no data directory at {0}: check --data-dir")]
+    NoDirectory(std::path::PathBuf),
+    /// The operating system refused a thread or a signal handler.
+    #[error("the operating system refused a thread or a signal handler: {0}")]
+    System(std::io::Error),
+    /// A part of the relay ended where it must not.
+    #[error("{0} ended unexpectedly, which is a bug of the relay; it has to be restarted")]
+    Bug(String),
+}

@@ -1,0 +1,86 @@
+//! What the log has lost by itself: damaged segments, and an end that is not there any more.
+//!
+//! Invariant: whatever is missing is a durable gap before anything is appended behind it.
+
+use jiff::Timestamp;
+
+use crate::cursor::State;
+use crate::event::Position;
+use crate::log::{Frontier, Gap, LogError, Stream};
+use crate::telemetry::Metrics;
+
+/// Looks at a stream that was just opened, before anything reads or writes it.
+pub(crate) fn check_opened(
+    stream: &Stream,
+    state: &State,
+    metrics: &Metrics,
+) -> Result<(), LogError> {
+    report_damage(stream, state, metrics)?;
+    let (id, frontier) = (stream.id(), stream.frontier());
+    let Some(gap) = lost_end(state.noted_frontier(id), frontier.as_ref(), Timestamp::now()) else {
+        return Ok(());
+    };
+    if let Some(complete_until) = gap.from_time {
+        // What the source proved complete later has gone with the end.
+        state.set_complete_until(id, complete_until);
+    }
+    report(stream, state, metrics, gap)
+}
+
+/// Reports damage that was noticed since the last call.
+pub(crate) fn report_damage(
+    stream: &Stream,
+    state: &State,
+    metrics: &Metrics,
+) -> Result<(), LogError> {
+    stream.take_damages().into_iter().try_for_each(|gap| report(stream, state, metrics, gap))
+}
+
+/// Notes how far the log is, so that the loss of its end would be noticed.
+pub(crate) fn note_frontier(state: &State, stream: &Stream) {
+    if let Some(frontier) = stream.frontier() {
+        state.note_frontier(stream.id(), &frontier.position);
+    }
+}
+
+fn report(stream: &Stream, state: &State, metrics: &Metrics, gap: Gap) -> Result<(), LogError> {
+    metrics.stream(stream.id().as_str()).gaps.inc();
+    let after = gap.after.as_ref().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(
+        stream = %stream.id(), after, until = %gap.until, cause = gap.cause,
+        "records of the log may be missing"
+    );
+    state.report_gap(stream.id(), gap)
+}
+
+/// The gap between where the log ends and where it ended before.
+fn lost_end(noted: Option<Position>, frontier: Option<&Frontier>, now: Timestamp) -> Option<Gap> {
+    let until = noted?;
+    let after = frontier.map(|frontier| frontier.position.clone());
+    (after.as_ref() < Some(&until)).then(|| Gap {
+        after,
+        until,
+        from_time: frontier.map(|frontier| frontier.written_at),
+        to_time: now,
+        cause: "the log has lost its end; what the API server still has is read again".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::runner::fixtures::position;
+
+    #[test]
+    fn an_end_that_is_not_there_any_more_is_a_gap() {
+        let now = Timestamp::UNIX_EPOCH;
+        let frontier =
+            |version| Frontier { position: position(version), sequence: 1, written_at: now };
+        let gap = lost_end(Some(position(9)), Some(&frontier(7)), now).expect("a gap");
+        assert_eq!((gap.after, gap.until), (Some(position(7)), position(9)));
+        assert!(lost_end(Some(position(9)), None, now).is_some());
+        assert_eq!(lost_end(Some(position(9)), Some(&frontier(9)), now), None);
+        assert_eq!(lost_end(Some(position(9)), Some(&frontier(10)), now), None);
+        assert_eq!(lost_end(None, Some(&frontier(1)), now), None);
+    }
+}

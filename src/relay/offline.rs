@@ -1,0 +1,116 @@
+//! The status of a relay that does not run, from its data directory.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::error::RelayError;
+use super::integrity;
+use super::observer::PhaseReport;
+use super::overview::{cursors, log_status, stream_status};
+use super::status::{SinkState, SinkStatus, Status};
+use super::storage::{Storage, first_received_after};
+use super::survey::{StreamSurvey, Survey};
+use crate::log::{DataDirectory, LogError};
+use crate::telemetry::Metrics;
+
+/// The file that every data directory has; opening a directory without it would make it one.
+const IDENTITY: &str = "relay.json";
+
+/// What a stopped relay left behind. What only a running relay or its configuration knows is empty
+/// or zero: the cluster's name, the kinds of sinks, counters, limits.
+///
+/// Blocking; may be called inside and outside of an async runtime. Fails when another process holds
+/// the directory.
+pub fn offline_status(path: &Path) -> Result<Status, RelayError> {
+    if !path.join(IDENTITY).is_file() {
+        return Err(RelayError::NoDirectory(path.to_owned()));
+    }
+    let directory = Arc::new(DataDirectory::open(path, Duration::ZERO)?);
+    let read = || -> Result<Status, RelayError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(RelayError::System)?.block_on(read_directory(directory))
+    };
+    // A runtime cannot be started on a thread that already drives one.
+    let result = std::thread::scope(|scope| scope.spawn(read).join());
+    result.unwrap_or_else(|_panic| Err(RelayError::Bug("reading the log".to_owned())))
+}
+
+async fn read_directory(directory: Arc<DataDirectory>) -> Result<Status, RelayError> {
+    let metrics = Arc::new(Metrics::new());
+    let storage = Storage::of(directory, &[], metrics.clone())?;
+    let survey = Survey::of(&storage.log, storage.all_streams());
+    let mut sinks = Vec::new();
+    for name in sink_names(&storage) {
+        let oldest = oldest_undelivered(&storage, &name).await?;
+        sinks.push(stopped_sink(&storage, name, oldest, &survey.streams));
+    }
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: String::new(),
+        started_at: None,
+        log: log_status(storage.directory.path(), &metrics, &survey),
+        streams: survey
+            .streams
+            .iter()
+            .map(|found| stream_status(&storage.state, found, stopped()))
+            .collect(),
+        sinks,
+    };
+    // Reading is what finds damage, and nobody else will look before the segment is gone.
+    storage
+        .all_streams()
+        .try_for_each(|stream| integrity::report_damage(stream, &storage.state, &metrics))?;
+    storage.log.close().await?;
+    storage.state.close().await?;
+    Ok(status)
+}
+
+fn stopped() -> PhaseReport {
+    let reason = Some("the relay is not running".to_owned());
+    PhaseReport { name: "stopped".to_owned(), live: false, reason }
+}
+
+fn sink_names(storage: &Storage) -> BTreeSet<String> {
+    storage.state.cursors().into_iter().map(|(sink, _, _)| sink).collect()
+}
+
+fn stopped_sink(
+    storage: &Storage,
+    name: String,
+    oldest: Option<Timestamp>,
+    streams: &[StreamSurvey],
+) -> SinkStatus {
+    let cursors = cursors(&storage.state, &name, streams);
+    let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64());
+    SinkStatus {
+        dead_letters: storage.state.dead_letter_count(&name),
+        name,
+        kind: String::new(),
+        state: SinkState::Stopped,
+        required: true,
+        lag_records: cursors.iter().map(|cursor| cursor.lag_records).sum(),
+        lag_seconds: age.unwrap_or_default().max(0.0),
+        delivered: 0,
+        retried: 0,
+        filtered: 0,
+        lost: 0,
+        failure: None,
+        cursors,
+    }
+}
+
+/// When the oldest record was received that a sink has not passed, before filtering.
+async fn oldest_undelivered(storage: &Storage, sink: &str) -> Result<Option<Timestamp>, LogError> {
+    let mut oldest: Option<Timestamp> = None;
+    for stream in storage.all_streams() {
+        if let Some(cursor) = storage.state.cursor(sink, stream.id()) {
+            let next = first_received_after(stream, cursor.position).await?;
+            oldest = [oldest, next].into_iter().flatten().min();
+        }
+    }
+    Ok(oldest)
+}

@@ -1,0 +1,149 @@
+//! Building [`Status`] and the gauges from what the parts say.
+
+use jiff::Timestamp;
+
+use super::observer::{PhaseReport, StreamReport};
+use super::report::SinkReport;
+use super::shared::Shared;
+use super::status::{CursorStatus, GapStatus, LogStatus, SinkStatus, Status, StreamStatus};
+use super::survey::{StreamSurvey, Survey};
+use crate::cursor::State;
+use crate::log::Gap;
+use crate::telemetry::Metrics;
+
+/// The whole relay now. Blocking for a few milliseconds.
+pub(crate) fn overview(shared: &Shared) -> Status {
+    let survey = Survey::of(&shared.log, shared.all_streams());
+    let watched = shared.watched.iter().zip(&survey.streams);
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: shared.cluster.clone(),
+        started_at: Some(shared.started_at),
+        log: LogStatus {
+            max_bytes: shared.limits.max_bytes.0,
+            full: shared.is_full() || shared.log.is_out_of_room(),
+            ..log_status(shared.directory.path(), &shared.metrics, &survey)
+        },
+        streams: watched
+            .map(|(watched, found)| live_stream(&shared.state, &watched.report, found))
+            .collect(),
+        sinks: shared
+            .sinks
+            .iter()
+            .map(|sink| live_sink(&shared.state, sink, &survey.streams))
+            .collect(),
+    }
+}
+
+/// Brings the gauges up to date.
+pub(crate) fn refresh_gauges(shared: &Shared, survey: &Survey) {
+    let now = Timestamp::now();
+    for sink in &shared.sinks {
+        let lag =
+            |found: &StreamSurvey| found.lag(shared.state.cursor(sink.name(), &found.id).as_ref());
+        sink.metrics.lag_records.set(saturating(survey.streams.iter().map(lag).sum()));
+        sink.metrics.lag_seconds.set(sink.lag_seconds(now));
+    }
+    let log = shared.metrics.log();
+    log.bytes.set(saturating(survey.bytes));
+    log.max_bytes.set(saturating(shared.limits.max_bytes.0));
+    log.full.set(i64::from(shared.is_full() || shared.log.is_out_of_room()));
+}
+
+/// What is on disk.
+pub(crate) fn log_status(
+    directory: &std::path::Path,
+    metrics: &Metrics,
+    survey: &Survey,
+) -> LogStatus {
+    LogStatus {
+        directory: directory.display().to_string(),
+        bytes: survey.bytes,
+        max_bytes: 0,
+        segments: survey.streams.iter().map(|found| found.segments.len() as u64).sum(),
+        records: survey.streams.iter().map(StreamSurvey::held).sum(),
+        damaged_segments: metrics.log().damaged_segments.get(),
+        full: false,
+    }
+}
+
+/// What log and state say about a stream; the rest is as `phase` has it.
+pub(crate) fn stream_status(
+    state: &State,
+    found: &StreamSurvey,
+    phase: PhaseReport,
+) -> StreamStatus {
+    let frontier = found.frontier.as_ref();
+    let position = frontier.map(|frontier| &frontier.position);
+    StreamStatus {
+        stream: found.id.to_string(),
+        live: phase.live,
+        phase: phase.name,
+        reason: phase.reason,
+        generation: position.map_or(0, |position| position.generation.0),
+        frontier: position.map(|position| position.resource_version.to_string()),
+        records: frontier.map_or(0, |frontier| frontier.sequence),
+        last_record_at: None,
+        complete_until: state.complete_until(&found.id),
+        relists: 0,
+        gaps: state.gaps(&found.id).into_iter().map(gap_status).collect(),
+    }
+}
+
+/// A sink's place in every stream.
+pub(crate) fn cursors(state: &State, sink: &str, streams: &[StreamSurvey]) -> Vec<CursorStatus> {
+    let status = |found: &StreamSurvey| {
+        let cursor = state.cursor(sink, &found.id);
+        let position = cursor.as_ref().and_then(|cursor| cursor.position.as_ref());
+        CursorStatus {
+            sink: sink.to_owned(),
+            stream: found.id.to_string(),
+            generation: position.map(|position| position.generation.0),
+            resource_version: position.map(|position| position.resource_version.to_string()),
+            lag_records: found.lag(cursor.as_ref()),
+            updated_at: cursor.as_ref().map(|cursor| cursor.updated_at),
+        }
+    };
+    streams.iter().map(status).collect()
+}
+
+fn live_stream(state: &State, report: &StreamReport, found: &StreamSurvey) -> StreamStatus {
+    StreamStatus {
+        last_record_at: report.last_record_at(),
+        relists: report.relists(),
+        ..stream_status(state, found, report.phase())
+    }
+}
+
+fn live_sink(state: &State, report: &SinkReport, streams: &[StreamSurvey]) -> SinkStatus {
+    let cursors = cursors(state, report.name(), streams);
+    SinkStatus {
+        name: report.name().to_owned(),
+        kind: report.identity.kind.to_owned(),
+        state: report.state(),
+        required: report.identity.required,
+        lag_records: cursors.iter().map(|cursor| cursor.lag_records).sum(),
+        lag_seconds: report.lag_seconds(Timestamp::now()),
+        delivered: report.metrics.delivered.get(),
+        retried: report.metrics.retried.get(),
+        filtered: report.metrics.filtered.get(),
+        dead_letters: state.dead_letter_count(report.name()),
+        lost: report.metrics.lost.get(),
+        failure: report.failure(),
+        cursors,
+    }
+}
+
+fn gap_status(gap: Gap) -> GapStatus {
+    GapStatus {
+        after: gap.after.map(|position| position.to_string()),
+        until: gap.until.to_string(),
+        from_time: gap.from_time,
+        to_time: gap.to_time,
+        cause: gap.cause,
+    }
+}
+
+fn saturating(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,208 @@
+//! Handing a batch over until every record of it is done.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, timeout};
+
+use super::flight::{Blocked, Verdict};
+use super::{Batch, Course, Feed, Ledger, Runner, SinkFactory, rest_until};
+use crate::cursor::DeadLetter;
+use crate::event::Record;
+use crate::log::LogError;
+use crate::relay::status::{FailureStatus, SinkState};
+use crate::setting::Span;
+use crate::sink::{Delivery, Outcome, Sink};
+
+/// Calls a sink, and turns time-outs and panics into outcomes.
+pub(super) struct Courier {
+    sink: Box<dyn Sink>,
+    build: SinkFactory,
+    timeout: Duration,
+}
+
+/// Since when, and how often, a sink has failed.
+#[derive(Debug, Clone)]
+pub(super) struct Failing {
+    since: Timestamp,
+    attempts: u64,
+    held: bool,
+}
+
+impl Failing {
+    fn begun_anew(self) -> Self {
+        Self { since: Timestamp::now(), attempts: 0, held: self.held }
+    }
+}
+
+impl Courier {
+    pub(super) fn new(sink: Box<dyn Sink>, build: SinkFactory, timeout: Duration) -> Self {
+        Self { sink, build, timeout }
+    }
+
+    async fn hand_over(&mut self, records: &[Record]) -> Delivery {
+        let call = AssertUnwindSafe(self.sink.deliver(records)).catch_unwind();
+        match timeout(self.timeout, call).await {
+            Ok(Ok(delivery)) => delivery,
+            Ok(Err(_panic)) => self.replace_after_panic(),
+            Err(_elapsed) => failed(format!(
+                "no answer within {}; the delivery may or may not have arrived",
+                Span(self.timeout)
+            )),
+        }
+    }
+
+    /// A sink that panicked may be in any state; a new one is not.
+    fn replace_after_panic(&mut self) -> Delivery {
+        match (self.build)() {
+            Ok(sink) => self.sink = sink,
+            Err(error) => return Delivery::Whole(Outcome::Hold { cause: error.to_string() }),
+        }
+        failed(
+            "the sink panicked, which is a bug of the relay; see the program's output".to_owned(),
+        )
+    }
+}
+
+fn failed(cause: String) -> Delivery {
+    Delivery::Whole(Outcome::Retry { after: None, cause })
+}
+
+impl<F: Feed, L: Ledger> Runner<F, L> {
+    /// Hands a batch over, in as many attempts as it takes. The cursor follows the finished prefix.
+    pub(super) async fn deliver(
+        &mut self,
+        index: usize,
+        mut batch: Batch,
+    ) -> Result<Course, LogError> {
+        self.tell_oldest(index, &batch);
+        loop {
+            if self.wait_for_rate().await == Course::Stopped {
+                return Ok(Course::Stopped);
+            }
+            let Some(records) = batch.flight.next() else { break };
+            if self.failing.is_none() {
+                self.report.set_state(SinkState::Delivering);
+            }
+            let begun = Instant::now();
+            let delivery = self.courier.hand_over(&records).await;
+            drop(records);
+            self.count_delivery(begun);
+            let verdict = batch.flight.settle(delivery);
+            self.bury(&batch, &verdict)?;
+            self.follow(index, &mut batch, &verdict);
+            if let Some(blocked) = verdict.blocked
+                && self.wait_out(&blocked).await == Course::Stopped
+            {
+                return Ok(Course::Stopped);
+            }
+        }
+        self.tell(index);
+        Ok(Course::On)
+    }
+
+    fn count_delivery(&mut self, begun: Instant) {
+        let ended = Instant::now();
+        self.report.count_delivery(ended - begun);
+        if let Some(window) = &mut self.window {
+            window.enter(ended);
+        }
+    }
+
+    /// Keeps what was refused for good. The cursor has not moved past it yet.
+    fn bury(&self, batch: &Batch, verdict: &Verdict) -> Result<(), LogError> {
+        for (index, reason) in &verdict.rejected {
+            let record = batch.flight.records()[*index].clone();
+            let (sink, reason) = (self.report.name().to_owned(), reason.clone());
+            self.ledger.bury(DeadLetter { sink, record, reason, at: Timestamp::now() })?;
+        }
+        if let Some((_, reason)) = verdict.rejected.first() {
+            let records = verdict.rejected.len();
+            self.metrics().dead_lettered.inc_by(records as u64);
+            tracing::warn!(
+                sink = self.report.name(),
+                records,
+                reason,
+                "the sink refused records for good; they are kept as dead letters"
+            );
+        }
+        Ok(())
+    }
+
+    /// Moves the cursor over what is finished. What got through ends a failure, or begins it anew
+    /// when something else is left waiting.
+    fn follow(&mut self, index: usize, batch: &mut Batch, verdict: &Verdict) {
+        if !verdict.progressed() {
+            return;
+        }
+        self.metrics().delivered.inc_by(verdict.accepted as u64);
+        if let Some(mark) = batch.advance() {
+            self.commit(index, mark);
+            self.tell_oldest(index, batch);
+        }
+        if self.failing.is_some() {
+            self.retry.reset();
+            match &verdict.blocked {
+                None => self.recover(),
+                Some(_) => self.failing = self.failing.take().map(Failing::begun_anew),
+            }
+        }
+    }
+
+    fn recover(&mut self) {
+        let Some(Failing { since, attempts, .. }) = self.failing.take() else { return };
+        self.report.set_failure(None);
+        tracing::info!(sink = self.report.name(), %since, attempts, "the sink accepts records again");
+    }
+
+    /// Waits as long as a failure demands, and shows it.
+    async fn wait_out(&mut self, blocked: &Blocked) -> Course {
+        let (wait, cause, held) = match blocked {
+            Blocked::Retry { after, cause } => (self.retry.next_wait(*after), cause, false),
+            Blocked::Hold { cause } => (self.hold_probe, cause, true),
+        };
+        self.tell_failure(wait, cause, held);
+        let course = rest_until(Instant::now() + wait, &self.stop).await;
+        if course == Course::On {
+            self.metrics().retried.inc();
+        }
+        course
+    }
+
+    fn tell_failure(&mut self, wait: Duration, cause: &str, held: bool) {
+        let at = Timestamp::now();
+        let before = self.failing.take();
+        let changed = before.as_ref().is_none_or(|failing| failing.held != held);
+        let since = before.as_ref().map_or(at, |failing| failing.since);
+        let attempts = before.map_or(0, |failing| failing.attempts) + 1;
+        let wait_signed = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+        self.report.set_failure(Some(FailureStatus {
+            cause: cause.to_owned(),
+            at,
+            since,
+            attempts,
+            next_attempt_at: at.checked_add(wait_signed).ok(),
+        }));
+        self.report.set_state(if held { SinkState::Held } else { SinkState::Retrying });
+        self.failing = Some(Failing { since, attempts, held });
+        let sink = self.report.name();
+        match (changed, held) {
+            (true, true) => tracing::error!(
+                sink,
+                cause,
+                "the sink is held until an operator has solved this; nothing is discarded"
+            ),
+            (true, false) => tracing::warn!(sink, cause, ?wait, "delivery failed; trying again"),
+            (false, _) => tracing::debug!(sink, cause, ?wait, attempts, "delivery failed again"),
+        }
+    }
+
+    /// Publishes the first record of the batch that is not done, as the oldest.
+    fn tell_oldest(&self, index: usize, batch: &Batch) {
+        let left = batch.flight.records().get(batch.flight.finished());
+        let oldest = left.map(|record| record.received_at).or(self.tracks[index].lane.oldest());
+        self.report.lanes[index].set_oldest(oldest);
+    }
+}

@@ -1,0 +1,185 @@
+//! A log, a state and a sink that do as they are told.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::ports::Reading;
+use super::{Feed, Ledger, Mark};
+use crate::cursor::DeadLetter;
+use crate::event::{Generation, Header, Position, Record, StreamId};
+use crate::log::LogError;
+use crate::sink::{Delivery, Outcome, Sink};
+
+pub(crate) fn position(version: u64) -> Position {
+    Position::new(Generation(0), version.to_string().parse().expect("a version"))
+}
+
+/// A record with ten bytes of body; those of version 13, 113, … have the reason `Unlucky`.
+pub(crate) fn record(version: u64) -> Record {
+    let reason = if version % 100 == 13 { "Unlucky" } else { "Lucky" };
+    Record {
+        stream: StreamId::all_namespaces(),
+        position: position(version),
+        received_at: Timestamp::from_second(1_000_000).expect("in range"),
+        header: Header { reason: reason.to_owned(), ..Header::default() },
+        body: Bytes::from_static(b"0123456789"),
+    }
+}
+
+pub(crate) fn version(record: &Record) -> u64 {
+    record.position.resource_version.as_str().parse().expect("digits")
+}
+
+/// Records of these versions, which are also their running numbers.
+pub(crate) fn records(versions: std::ops::RangeInclusive<u64>) -> Reading<Vec<Record>> {
+    let end = *versions.end();
+    Reading::Records { records: versions.map(record).collect(), end: position(end), sequence: end }
+}
+
+/// A stream a test writes to while the runner reads it.
+pub(crate) struct ScriptedFeed(mpsc::UnboundedReceiver<Reading<Vec<Record>>>);
+
+pub(crate) fn feed() -> (mpsc::UnboundedSender<Reading<Vec<Record>>>, ScriptedFeed) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, ScriptedFeed(receiver))
+}
+
+impl Feed for ScriptedFeed {
+    type Records = Vec<Record>;
+
+    async fn next(&mut self) -> Result<Reading<Vec<Record>>, LogError> {
+        let ended =
+            || LogError::Stopped { stream: "scripted".to_owned(), cause: "its end".to_owned() };
+        self.0.recv().await.ok_or_else(ended)
+    }
+
+    async fn try_next(&mut self) -> Result<Option<Reading<Vec<Record>>>, LogError> {
+        Ok(self.0.try_recv().ok())
+    }
+}
+
+/// What a runner wrote, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Entry {
+    Moved(StreamId, Mark),
+    Accepted(u64),
+    Buried(u64, String),
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Book(Arc<Mutex<Vec<Entry>>>);
+
+impl Book {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sequences the cursor moved to.
+    pub(crate) fn moves(&self) -> Vec<u64> {
+        let moved = |entry: &Entry| match entry {
+            Entry::Moved(_, mark) => Some(mark.sequence),
+            _ => None,
+        };
+        self.entries().iter().filter_map(moved).collect()
+    }
+
+    fn enter(&self, entry: Entry) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+}
+
+impl Ledger for Book {
+    fn move_cursor(&self, _sink: &str, stream: &StreamId, mark: Mark) {
+        self.enter(Entry::Moved(stream.clone(), mark));
+    }
+
+    fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
+        self.enter(Entry::Buried(version(&letter.record), letter.reason));
+        Ok(())
+    }
+}
+
+/// One act of a scripted sink.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    Answer(Delivery),
+    /// An outcome for each record, over and over.
+    Sort(Vec<u8>),
+    TakeTime(Duration),
+    Panic,
+}
+
+/// What was sent, at which time since the start, to the how-many-eth sink built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) versions: Vec<u64>,
+    pub(crate) at: Duration,
+}
+
+#[derive(Clone)]
+pub(crate) struct Stage {
+    script: Arc<Mutex<VecDeque<Act>>>,
+    sent: mpsc::UnboundedSender<Sent>,
+    begun: tokio::time::Instant,
+    book: Book,
+}
+
+impl Stage {
+    /// Sinks that follow one script, and accept everything after its end.
+    /// What they accept is entered into the book.
+    pub(crate) fn new(script: Vec<Act>, book: Book) -> (Self, mpsc::UnboundedReceiver<Sent>) {
+        let (sent, receiver) = mpsc::unbounded_channel();
+        let script = Arc::new(Mutex::new(script.into()));
+        (Self { script, sent, begun: tokio::time::Instant::now(), book }, receiver)
+    }
+}
+
+impl Stage {
+    fn enter_accepted(&self, batch: &[Record], delivery: &Delivery) {
+        let accepted = |index: usize| match delivery {
+            Delivery::Whole(outcome) => *outcome == Outcome::Accepted,
+            Delivery::Each(each) => each.len() == batch.len() && each[index] == Outcome::Accepted,
+        };
+        let accepted = batch.iter().enumerate().filter(|(index, _)| accepted(*index));
+        accepted.for_each(|(_, record)| self.book.enter(Entry::Accepted(version(record))));
+    }
+}
+
+/// 0 accepted, 1 rejected, 2 retry, 3 hold.
+pub(crate) fn outcome(code: u8) -> Outcome {
+    match code {
+        0 => Outcome::Accepted,
+        1 => Outcome::Rejected { reason: "too odd".to_owned() },
+        2 => Outcome::Retry { after: None, cause: "busy".to_owned() },
+        _ => Outcome::Hold { cause: "renew the token".to_owned() },
+    }
+}
+
+#[async_trait]
+impl Sink for Stage {
+    async fn deliver(&mut self, batch: &[Record]) -> Delivery {
+        let versions = batch.iter().map(version).collect();
+        self.sent.send(Sent { versions, at: self.begun.elapsed() }).expect("the test listens");
+        let act = self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let delivery = match act.unwrap_or(Act::Answer(Delivery::Whole(Outcome::Accepted))) {
+            Act::Answer(delivery) => delivery,
+            Act::Sort(codes) => {
+                let codes = codes.iter().cycle().take(batch.len());
+                Delivery::Each(codes.map(|code| outcome(*code)).collect())
+            }
+            Act::TakeTime(duration) => {
+                tokio::time::sleep(duration).await;
+                Delivery::Whole(Outcome::Accepted)
+            }
+            Act::Panic => panic!("a scripted panic"),
+        };
+        self.enter_accepted(batch, &delivery);
+        delivery
+    }
+}

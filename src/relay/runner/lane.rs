@@ -1,0 +1,211 @@
+//! One stream as one sink sees it: what was read and not yet sent.
+//!
+//! Invariants:
+//! 1. Records leave in the order they were read, and none leaves twice.
+//! 2. The cursor never passes a record that has not left and ended.
+//! 3. Memory is bounded: nothing is read while a full batch is waiting.
+
+use std::collections::VecDeque;
+use std::ops::Deref;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::flight::Flight;
+use super::limits::Limits;
+use super::ports::Reading;
+use crate::event::{Filter, Position, Record};
+
+/// How far a sink has got in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Everything at or below it; `None` is the beginning.
+    pub(crate) position: Option<Position>,
+    /// Number of records of the stream up to it.
+    pub(crate) sequence: u64,
+}
+
+/// A batch with what its records say about the cursor.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) flight: Flight,
+    sequences: Vec<u64>,
+    /// Where the cursor stands when all are done; it may lie past the last of them.
+    end: Mark,
+    /// How many records the cursor has passed.
+    passed: usize,
+}
+
+/// What a reading came to, in records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Absorbed {
+    /// Records of the stream before those that were read.
+    pub(crate) before: u64,
+    /// Records of the stream up to the end of what was read.
+    pub(crate) through: u64,
+    /// How many of them the filter excluded.
+    pub(crate) filtered: u64,
+}
+
+/// Whether a batch can leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Nothing is waiting.
+    Empty,
+    /// Then, unless it fills up before.
+    At(Instant),
+    /// Now.
+    Now,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    record: Record,
+    sequence: u64,
+    since: Instant,
+}
+
+/// What was read of a stream and not yet sent.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: u64,
+    read: Mark,
+    committed: u64,
+    committed_all_read: bool,
+}
+
+/// Excluded records are passed over without moving the cursor for each chunk: a restart reads
+/// at most so many of them again.
+const EXCLUDED_RECORDS_PER_MOVE: u64 = 1_000;
+
+impl Lane {
+    /// A lane that begins after `cursor`.
+    pub(crate) fn new(cursor: Mark) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            committed: cursor.sequence,
+            committed_all_read: true,
+            read: cursor,
+        }
+    }
+
+    /// When the oldest waiting record was received.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.waiting.front().map(|waiting| waiting.record.received_at)
+    }
+
+    /// Whether there is room for another chunk.
+    pub(crate) fn wants_more(&self, limits: &Limits) -> bool {
+        !self.is_full(limits)
+    }
+
+    /// Takes in what was read.
+    pub(crate) fn absorb<R: Deref<Target = [Record]>>(
+        &mut self,
+        reading: Reading<R>,
+        filter: &Filter,
+        now: Instant,
+    ) -> Absorbed {
+        self.committed_all_read = false;
+        match reading {
+            Reading::Records { records, end, sequence } => {
+                let before = sequence.saturating_sub(records.len() as u64);
+                let filtered = self.admit(&records, before, filter, now);
+                self.read = Mark { position: Some(end), sequence };
+                Absorbed { before, through: sequence, filtered }
+            }
+            Reading::Damaged { end } => {
+                // How many records that were is known when the next ones are read.
+                self.read.position = Some(end);
+                let sequence = self.read.sequence;
+                Absorbed { before: sequence, through: sequence, filtered: 0 }
+            }
+        }
+    }
+
+    /// Copies the records the filter passes, and counts the others. `before` is the number of
+    /// records of the stream before the first of them.
+    fn admit(&mut self, records: &[Record], before: u64, filter: &Filter, since: Instant) -> u64 {
+        let mut filtered = 0;
+        for (sequence, record) in (before + 1..).zip(records) {
+            if filter.passes(&record.header) {
+                self.waiting_bytes += record.body.len() as u64;
+                self.waiting.push_back(Waiting { record: record.clone(), sequence, since });
+            } else {
+                filtered += 1;
+            }
+        }
+        filtered
+    }
+
+    /// Whether a batch can leave.
+    pub(crate) fn readiness(&self, limits: &Limits, now: Instant) -> Readiness {
+        let Some(first) = self.waiting.front() else { return Readiness::Empty };
+        let leaves = first.since + limits.max_wait;
+        if self.is_full(limits) || leaves <= now { Readiness::Now } else { Readiness::At(leaves) }
+    }
+
+    /// The next batch, within the limits. At least one record, when any is waiting.
+    pub(crate) fn take(&mut self, limits: &Limits) -> Batch {
+        let count = self.batch_length(limits);
+        let mut records = Vec::with_capacity(count);
+        let mut sequences = Vec::with_capacity(count);
+        for waiting in self.waiting.drain(..count) {
+            self.waiting_bytes -= waiting.record.body.len() as u64;
+            records.push(waiting.record);
+            sequences.push(waiting.sequence);
+        }
+        let end = match (self.waiting.is_empty(), records.last(), sequences.last()) {
+            (false, Some(last), Some(sequence)) => {
+                Mark { position: Some(last.position.clone()), sequence: *sequence }
+            }
+            _ => self.read.clone(),
+        };
+        Batch { flight: Flight::new(records), sequences, end, passed: 0 }
+    }
+
+    /// Where the cursor may move although nothing was delivered: past what the filter excluded.
+    /// `settled` says that nothing more can be read at the moment.
+    pub(crate) fn passed_over(&self, settled: bool) -> Option<&Mark> {
+        let far = self.read.sequence.saturating_sub(self.committed) >= EXCLUDED_RECORDS_PER_MOVE;
+        let moves = self.waiting.is_empty() && !self.committed_all_read && (settled || far);
+        moves.then_some(&self.read)
+    }
+
+    /// Takes note of where the cursor was moved to.
+    pub(crate) fn committed(&mut self, mark: &Mark) {
+        self.committed = mark.sequence;
+        self.committed_all_read = *mark == self.read;
+    }
+
+    fn is_full(&self, limits: &Limits) -> bool {
+        self.waiting.len() >= limits.max_records || self.waiting_bytes >= limits.max_bytes
+    }
+
+    fn batch_length(&self, limits: &Limits) -> usize {
+        let mut bytes = 0;
+        let fitting = self.waiting.iter().take(limits.max_records).take_while(|waiting| {
+            bytes += waiting.record.body.len() as u64;
+            bytes <= limits.max_bytes
+        });
+        fitting.count().max(1).min(self.waiting.len())
+    }
+}
+
+impl Batch {
+    /// Where the cursor belongs now, when that is further than it was.
+    pub(crate) fn advance(&mut self) -> Option<Mark> {
+        let finished = self.flight.finished();
+        if finished == std::mem::replace(&mut self.passed, finished) {
+            return None;
+        }
+        if finished == self.sequences.len() {
+            return Some(self.end.clone());
+        }
+        let last = finished.checked_sub(1)?;
+        let position = Some(self.flight.records()[last].position.clone());
+        Some(Mark { position, sequence: self.sequences[last] })
+    }
+}

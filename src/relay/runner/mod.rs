@@ -1,0 +1,304 @@
+//! One task per sink: reads the log behind the sink's cursors, filters, batches, delivers, and moves
+//! the cursors.
+//!
+//! Invariants:
+//! 1. A cursor moves only past records that were accepted, kept as dead letters, or excluded by the filter.
+//! 2. A dead letter is kept before the cursor moves past it.
+//! 3. A batch holds records of one stream; streams take turns.
+//! 4. No failure of a sink ends its runner: not a time-out, not a panic, not a service that is gone
+//!    for a week. Only a failed log does.
+//! 5. After `stop` no delivery is begun; one under way may end.
+
+mod attempt;
+#[cfg(test)]
+pub(in crate::relay) mod fixtures;
+mod flight;
+mod lane;
+mod limits;
+mod ports;
+mod rate;
+mod retry;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use lane::Mark;
+pub(crate) use limits::Limits;
+pub(crate) use ports::{Feed, Ledger};
+pub(crate) use retry::RetrySchedule;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::select_all;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use self::attempt::{Courier, Failing};
+use self::lane::{Absorbed, Batch, Lane, Readiness};
+use self::ports::Reading;
+use self::rate::RateWindow;
+use super::report::SinkReport;
+use super::status::SinkState;
+use crate::event::{Filter, StreamId};
+use crate::log::LogError;
+use crate::sink::{Rate, Retry, Sink, SinkError};
+use crate::telemetry::SinkMetrics;
+
+/// Builds a sink from its configuration, as often as needed.
+pub(crate) type SinkFactory = Arc<dyn Fn() -> Result<Box<dyn Sink>, SinkError> + Send + Sync>;
+
+/// Chunks read of one stream before the others have their turn.
+const CHUNKS_PER_TURN: usize = 64;
+
+/// What a sink is run with.
+#[derive(Clone)]
+pub(crate) struct Profile {
+    /// Builds the sink anew, should it panic.
+    pub(crate) build: SinkFactory,
+    /// Records it wants.
+    pub(crate) filter: Filter,
+    /// Limits of a delivery.
+    pub(crate) limits: Limits,
+    /// Waits between attempts, and how long one may take.
+    pub(crate) retry: Retry,
+    /// How often a held sink is tried.
+    pub(crate) hold_probe: Duration,
+    /// At most so many deliveries in a window.
+    pub(crate) rate: Option<Rate>,
+}
+
+/// Runs one sink until it is stopped or the log fails.
+pub(crate) struct Runner<F, L> {
+    filter: Filter,
+    limits: Limits,
+    hold_probe: Duration,
+    courier: Courier,
+    window: Option<RateWindow>,
+    retry: RetrySchedule,
+    failing: Option<Failing>,
+    tracks: Vec<Track<F>>,
+    /// The stream whose turn it is.
+    turn: usize,
+    ledger: L,
+    report: Arc<SinkReport>,
+    stop: CancellationToken,
+}
+
+/// A stream with the sink's place in it.
+struct Track<F> {
+    stream: StreamId,
+    feed: F,
+    lane: Lane,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    On,
+    Stopped,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Deliver(usize),
+    WaitUntil(Option<Instant>),
+}
+
+impl<F: Feed, L: Ledger> Runner<F, L> {
+    /// A runner whose streams begin after the given marks. `report` has one lane for each of them,
+    /// in the same order.
+    pub(crate) fn new(
+        profile: Profile,
+        sink: Box<dyn Sink>,
+        streams: Vec<(StreamId, F, Mark)>,
+        ledger: L,
+        report: Arc<SinkReport>,
+        stop: CancellationToken,
+    ) -> Self {
+        let track = |(stream, feed, cursor)| Track { stream, feed, lane: Lane::new(cursor) };
+        Self {
+            filter: profile.filter,
+            limits: profile.limits,
+            hold_probe: profile.hold_probe,
+            courier: Courier::new(sink, profile.build, profile.retry.timeout.0),
+            window: profile.rate.map(RateWindow::new),
+            retry: RetrySchedule::new(&profile.retry),
+            failing: None,
+            tracks: streams.into_iter().map(track).collect(),
+            turn: 0,
+            ledger,
+            report,
+            stop,
+        }
+    }
+
+    /// Delivers until it is stopped. An error is a failure of the log or of the state.
+    pub(crate) async fn run(mut self) -> Result<(), LogError> {
+        let result = self.deliver_all().await;
+        self.report.set_state(SinkState::Stopped);
+        result
+    }
+
+    async fn deliver_all(&mut self) -> Result<(), LogError> {
+        while !self.stop.is_cancelled() {
+            self.read_what_is_there().await?;
+            match self.next_step(Instant::now()) {
+                Step::Deliver(index) => {
+                    self.turn = index + 1;
+                    if self.deliver_from(index).await? == Course::Stopped {
+                        break;
+                    }
+                }
+                Step::WaitUntil(deadline) => self.wait_for_records(deadline).await?,
+            }
+            // A sink that is always ready would otherwise keep its thread for itself.
+            tokio::task::coop::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    /// Chooses the stream whose turn it is among those with a batch that can leave.
+    fn next_step(&self, now: Instant) -> Step {
+        let mut earliest: Option<Instant> = None;
+        let count = self.tracks.len();
+        for offset in 0..count {
+            let index = (self.turn + offset) % count;
+            match self.tracks[index].lane.readiness(&self.limits, now) {
+                Readiness::Now => return Step::Deliver(index),
+                Readiness::At(time) => {
+                    earliest = Some(earliest.map_or(time, |known| known.min(time)));
+                }
+                Readiness::Empty => {}
+            }
+        }
+        Step::WaitUntil(earliest)
+    }
+
+    async fn deliver_from(&mut self, index: usize) -> Result<Course, LogError> {
+        if self.wait_for_rate().await == Course::Stopped {
+            return Ok(Course::Stopped);
+        }
+        // What came in while the rate limit was closed leaves with this batch.
+        self.read_track(index).await?;
+        let batch = self.tracks[index].lane.take(&self.limits);
+        self.deliver(index, batch).await
+    }
+
+    async fn read_what_is_there(&mut self) -> Result<(), LogError> {
+        for index in 0..self.tracks.len() {
+            self.read_track(index).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads until a batch is full, or nothing more is there, or the others must have their turn.
+    async fn read_track(&mut self, index: usize) -> Result<(), LogError> {
+        for _ in 0..CHUNKS_PER_TURN {
+            let track = &mut self.tracks[index];
+            if !track.lane.wants_more(&self.limits) || self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let Some(reading) = track.feed.try_next().await? else {
+                self.pass_over(index, true);
+                return Ok(());
+            };
+            self.absorb(index, reading);
+            self.pass_over(index, false);
+        }
+        Ok(())
+    }
+
+    fn absorb(&mut self, index: usize, reading: Reading<F::Records>) {
+        let track = &mut self.tracks[index];
+        let absorbed = track.lane.absorb(reading, &self.filter, Instant::now());
+        let Absorbed { before, through, filtered } = absorbed;
+        if filtered > 0 {
+            self.metrics().filtered.inc_by(filtered);
+        }
+        let lost = self.report.lanes[index].advance(before, through);
+        if lost > 0 {
+            self.metrics().lost.inc_by(lost);
+            tracing::warn!(
+                sink = self.report.name(), stream = %self.tracks[index].stream, records = lost,
+                "records were removed from the log or damaged before the sink had received them"
+            );
+        }
+        self.tell(index);
+    }
+
+    /// Moves the cursor past what the filter excluded.
+    fn pass_over(&mut self, index: usize, settled: bool) {
+        let track = &self.tracks[index];
+        if let Some(mark) = track.lane.passed_over(settled).cloned() {
+            self.commit(index, mark);
+        }
+    }
+
+    fn commit(&mut self, index: usize, mark: Mark) {
+        let track = &mut self.tracks[index];
+        track.lane.committed(&mark);
+        self.ledger.move_cursor(self.report.name(), &track.stream, mark);
+    }
+
+    /// Waits until there is something new to read, a batch has waited long enough, or `stop`.
+    async fn wait_for_records(&mut self, deadline: Option<Instant>) -> Result<(), LogError> {
+        if self.failing.is_none() {
+            self.report.set_state(SinkState::Idle);
+        }
+        let limits = self.limits;
+        let open = self.tracks.iter_mut().enumerate();
+        let reads: Vec<_> = open
+            .filter(|(_, track)| track.lane.wants_more(&limits))
+            .map(|(index, track)| track.feed.next().map(move |reading| (index, reading)).boxed())
+            .collect();
+        let first = async {
+            if reads.is_empty() { std::future::pending().await } else { select_all(reads).await.0 }
+        };
+        let (index, reading) = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Ok(()),
+            read = first => read,
+            () = until(deadline) => return Ok(()),
+        };
+        self.absorb(index, reading?);
+        Ok(())
+    }
+
+    async fn wait_for_rate(&mut self) -> Course {
+        let now = Instant::now();
+        let Some(opens) = self.window.as_mut().and_then(|window| window.closed_until(now)) else {
+            return Course::On;
+        };
+        if self.failing.is_none() {
+            self.report.set_state(SinkState::Throttled);
+        }
+        rest_until(opens, &self.stop).await
+    }
+
+    /// Publishes the oldest record of a stream that waits.
+    fn tell(&self, index: usize) {
+        self.report.lanes[index].set_oldest(self.tracks[index].lane.oldest());
+    }
+
+    fn metrics(&self) -> &SinkMetrics {
+        &self.report.metrics
+    }
+}
+
+/// Waits, unless the relay stops before.
+async fn rest_until(time: Instant, stop: &CancellationToken) -> Course {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Course::Stopped,
+        () = sleep_until(time) => Course::On,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,87 @@
+//! What a runner needs of the log and of the state, and no more.
+//!
+//! The runner knows the log and the state by these two traits only, so that its promises can be
+//! tested against scripted ones.
+
+use std::ops::Deref;
+
+use jiff::Timestamp;
+
+use super::lane::Mark;
+use crate::cursor::{Cursor, DeadLetter, State};
+use crate::event::{Position, Record, StreamId};
+use crate::log::{Chunk, LogError, Reader, Records};
+
+/// One stream, read in order. Cancelling a call loses nothing.
+pub(crate) trait Feed: Send {
+    /// Records, wherever they are kept.
+    type Records: Deref<Target = [Record]> + Send;
+
+    /// What follows; waits for it.
+    fn next(&mut self) -> impl Future<Output = Result<Reading<Self::Records>, LogError>> + Send;
+
+    /// What follows, if it is there.
+    fn try_next(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<Reading<Self::Records>>, LogError>> + Send;
+}
+
+/// What a feed gives: a [`Chunk`] of the log.
+#[derive(Debug)]
+pub(crate) enum Reading<R> {
+    /// Records, and how far one has got when they are done.
+    Records {
+        /// In order; may be empty.
+        records: R,
+        /// Position after these records; it may lie past the last of them.
+        end: Position,
+        /// Number of records of the stream up to `end`.
+        sequence: u64,
+    },
+    /// What lies before `end` cannot be read any more.
+    Damaged {
+        /// Reading goes on after this position.
+        end: Position,
+    },
+}
+
+/// Where a runner writes what must survive a restart.
+pub(crate) trait Ledger: Send {
+    /// Moves a cursor. Visible at once, durable soon.
+    fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark);
+    /// Keeps a dead letter; durable no later than any cursor moved after this call.
+    fn bury(&self, letter: DeadLetter) -> Result<(), LogError>;
+}
+
+impl From<Chunk> for Reading<Records> {
+    fn from(chunk: Chunk) -> Self {
+        match chunk {
+            Chunk::Records { records, end, sequence } => Self::Records { records, end, sequence },
+            Chunk::Damaged { end } => Self::Damaged { end },
+        }
+    }
+}
+
+impl Feed for Reader {
+    type Records = Records;
+
+    async fn next(&mut self) -> Result<Reading<Records>, LogError> {
+        Reader::next(self).await.map(Into::into)
+    }
+
+    async fn try_next(&mut self) -> Result<Option<Reading<Records>>, LogError> {
+        Ok(Reader::try_next(self).await?.map(Into::into))
+    }
+}
+
+impl Ledger for State {
+    fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark) {
+        let Mark { position, sequence } = mark;
+        let cursor = Cursor { position, sequence, updated_at: Timestamp::now() };
+        State::move_cursor(self, sink, stream, cursor);
+    }
+
+    fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
+        State::bury(self, &letter)
+    }
+}

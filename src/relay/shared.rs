@@ -1,0 +1,104 @@
+//! What every part of a running relay can see.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::observer::StreamReport;
+use super::report::SinkReport;
+use crate::cursor::State;
+use crate::log::{DataDirectory, Log, LogConfig, Stream};
+use crate::telemetry::Metrics;
+
+/// A running relay, as its parts see it.
+pub(crate) struct Shared {
+    /// Configured name of the cluster.
+    pub(crate) cluster: String,
+    /// Limits of the log.
+    pub(crate) limits: LogConfig,
+    /// The lock on the data directory.
+    pub(crate) directory: Arc<DataDirectory>,
+    /// All streams.
+    pub(crate) log: Log,
+    /// Cursors, dead letters, gaps.
+    pub(crate) state: State,
+    /// All metrics.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Streams that are watched, with what their source says.
+    pub(crate) watched: Vec<Watched>,
+    /// Streams of an earlier configuration: nothing is added to them, and what they hold is delivered.
+    pub(crate) left_over: Vec<Stream>,
+    /// What the sinks say.
+    pub(crate) sinks: Vec<Arc<SinkReport>>,
+    /// When the relay started.
+    pub(crate) started_at: Timestamp,
+    /// Whether housekeeping still comes around.
+    pub(crate) beat: Beat,
+    /// Whether intake waits because the log is full.
+    pub(crate) full: AtomicBool,
+    /// Whether the relay is on its way out.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// A stream that is watched.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) stream: Stream,
+    pub(crate) report: Arc<StreamReport>,
+}
+
+/// Proof that the relay's own housekeeping still turns.
+pub(crate) struct Beat {
+    begun: Instant,
+    last_milliseconds: AtomicU64,
+}
+
+impl Shared {
+    /// Watched streams, then those left over.
+    pub(crate) fn all_streams(&self) -> impl Iterator<Item = &Stream> {
+        self.watched.iter().map(|watched| &watched.stream).chain(&self.left_over)
+    }
+
+    /// Whether intake waits because the log is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether the relay is on its way out.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The relay is on its way out.
+    pub(crate) fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets it, and returns what it was.
+    pub(crate) fn set_full(&self, full: bool) -> bool {
+        self.full.swap(full, Ordering::Relaxed)
+    }
+}
+
+impl Beat {
+    /// Begins now.
+    pub(crate) fn new() -> Self {
+        Self { begun: Instant::now(), last_milliseconds: AtomicU64::new(0) }
+    }
+
+    /// Housekeeping has come around.
+    pub(crate) fn strike(&self) {
+        self.last_milliseconds.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Milliseconds since it last came around.
+    pub(crate) fn age_milliseconds(&self) -> u64 {
+        self.now().saturating_sub(self.last_milliseconds.load(Ordering::Relaxed))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,142 @@
+//! Opening the data directory, and giving new sinks their place.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::error::RelayError;
+use super::integrity::check_opened;
+use crate::cursor::{Cursor, State};
+use crate::event::{Position, StreamId};
+use crate::log::{Chunk, DataDirectory, Frontier, Log, LogError, Stream};
+use crate::telemetry::Metrics;
+
+/// How long a start waits for another process to leave the directory: a pod that is replaced is
+/// given some time to close it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is on disk, opened.
+pub(crate) struct Storage {
+    pub(crate) directory: Arc<DataDirectory>,
+    pub(crate) log: Log,
+    pub(crate) state: State,
+    /// The streams asked for.
+    pub(crate) watched: Vec<Stream>,
+    /// Streams found beside them.
+    pub(crate) left_over: Vec<Stream>,
+}
+
+impl Storage {
+    /// Opens the directory. It is refused, and nothing is written, when it belongs to another
+    /// cluster than `cluster_uid`.
+    pub(crate) async fn open(
+        path: &Path,
+        cluster_uid: Option<String>,
+        streams: Vec<StreamId>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, RelayError> {
+        let path = path.to_owned();
+        let opened = spawn_blocking(move || {
+            DataDirectory::check(&path, cluster_uid.as_deref())?;
+            let directory = Arc::new(DataDirectory::open(&path, PATIENCE)?);
+            if let Some(uid) = cluster_uid {
+                directory.claim(&uid)?;
+            }
+            let storage = Self::of(directory, &streams, metrics.clone())?;
+            storage.check(&metrics)?;
+            Ok(storage)
+        });
+        opened.await.map_err(|_panic| RelayError::Bug("opening the log".to_owned()))?
+    }
+
+    /// What is in a directory that is open already. Blocking; to be called within a runtime.
+    pub(crate) fn of(
+        directory: Arc<DataDirectory>,
+        streams: &[StreamId],
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, RelayError> {
+        let log = Log::open(directory.clone(), metrics)?;
+        let state = State::open(directory.clone())?;
+        let watched =
+            streams.iter().map(|stream| log.stream(stream)).collect::<Result<Vec<_>, _>>()?;
+        let mut left_over = log.streams()?;
+        left_over.retain(|stream| !streams.contains(stream.id()));
+        Ok(Self { directory, log, state, watched, left_over })
+    }
+
+    fn check(&self, metrics: &Metrics) -> Result<(), LogError> {
+        self.all_streams().try_for_each(|stream| check_opened(stream, &self.state, metrics))
+    }
+
+    /// Watched streams, then those left over.
+    pub(crate) fn all_streams(&self) -> impl Iterator<Item = &Stream> {
+        self.watched.iter().chain(&self.left_over)
+    }
+
+    /// Gives every sink a cursor in every stream where it has none, durably: what arrives later is
+    /// behind it even if the process dies at once.
+    pub(crate) async fn place_new_sinks(&self, sinks: &[&str]) -> Result<(), LogError> {
+        let now = Timestamp::now();
+        for stream in self.all_streams() {
+            for sink in sinks {
+                if self.state.cursor(sink, stream.id()).is_none() {
+                    let cursor = first_cursor(stream.frontier(), now);
+                    tell_place(sink, stream.id(), &cursor);
+                    self.state.move_cursor(sink, stream.id(), cursor);
+                }
+            }
+        }
+        self.state.sync().await
+    }
+}
+
+/// When the first record after `position` was received, if there is one.
+pub(crate) async fn first_received_after(
+    stream: &Stream,
+    position: Option<Position>,
+) -> Result<Option<Timestamp>, LogError> {
+    let mut reader = stream.reader(position);
+    while let Some(chunk) = reader.try_next().await? {
+        if let Chunk::Records { records, .. } = chunk
+            && let Some(record) = records.first()
+        {
+            return Ok(Some(record.received_at));
+        }
+    }
+    Ok(None)
+}
+
+/// Where a new sink begins: with what comes from now on. In an empty stream that is the beginning.
+fn first_cursor(frontier: Option<Frontier>, now: Timestamp) -> Cursor {
+    let (position, sequence) =
+        frontier.map_or((None, 0), |frontier| (Some(frontier.position), frontier.sequence));
+    Cursor { position, sequence, updated_at: now }
+}
+
+fn tell_place(sink: &str, stream: &StreamId, cursor: &Cursor) {
+    if let Some(after) = &cursor.position {
+        tracing::info!(
+            sink, %stream, %after,
+            "the sink is new to this log; it receives what arrives from now on"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::runner::fixtures::position;
+
+    #[test]
+    fn a_new_sink_receives_what_comes_from_now_on() {
+        let now = Timestamp::UNIX_EPOCH;
+        let frontier = Frontier { position: position(70), sequence: 40, written_at: now };
+        let cursor = first_cursor(Some(frontier), now);
+        assert_eq!((cursor.position, cursor.sequence), (Some(position(70)), 40));
+        let cursor = first_cursor(None, now);
+        assert_eq!((cursor.position, cursor.sequence), (None, 0));
+    }
+}

@@ -1,0 +1,86 @@
+//! HTTP as sinks use it: one client, one exchange, one table of what a status means.
+//!
+//! Invariants: a redirect is never followed, because it would turn a POST into a GET and lose the
+//! event; no cause or reason contains a URL or a secret; a reply is read up to a bound only.
+
+mod redaction;
+mod reply;
+mod retry_after;
+
+pub(super) use redaction::Redaction;
+pub(super) use reply::{Conflict, exchange};
+
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+
+/// Sinks that cannot be reached are tried again, so there is no point in a long wait.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Finds dead peers behind load balancers that forget idle connections after a minute or more.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The HTTP client cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot build the HTTP client: {0}; are CA certificates installed, or does SSL_CERT_FILE name \
+     a file with some?"
+)]
+pub struct HttpClientError(String);
+
+/// The one client of all sinks: TLS with the system's CA certificates (`SSL_CERT_FILE`,
+/// `SSL_CERT_DIR`), proxies from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), gzip,
+/// no redirects. It has no timeout for a whole exchange; the runner has.
+pub fn http_client() -> Result<reqwest::Client, HttpClientError> {
+    client_builder().build().map_err(|error| HttpClientError(cause_of(error)))
+}
+
+/// What [`http_client`] is built from, for sinks with a CA of their own.
+pub(super) fn client_builder() -> reqwest::ClientBuilder {
+    if CryptoProvider::get_default().is_none() {
+        // Losing the race against another thread leaves the same provider installed.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+    }
+    reqwest::Client::builder()
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(KEEPALIVE)
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+/// The error with everything that led to it, without the URL.
+pub(super) fn cause_of(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_can_be_built_twice() {
+        http_client().expect("CA certificates of the system");
+        http_client().expect("the provider stays installed");
+    }
+
+    #[tokio::test]
+    async fn a_cause_says_what_happened_and_not_where() {
+        let client = http_client().expect("a client");
+        // Nobody listens on port 0.
+        let error = client.get("http://127.0.0.1:0/s3cret").send().await.expect_err("refused");
+        let cause = cause_of(error);
+        assert!(!cause.contains("s3cret") && !cause.contains("127.0.0.1"), "{cause}");
+        assert!(cause.contains("connect"), "{cause}");
+    }
+}

@@ -1,0 +1,158 @@
+//! One exchange, and what its answer means for the records that were sent.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::{Redaction, cause_of, retry_after};
+use crate::sink::Outcome;
+
+/// Enough of a reply to explain a refusal.
+const LONGEST_REPLY: usize = 64 << 10;
+
+/// A reply's body is waited for so long at most: its status has said what matters.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What HTTP 409 means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Conflict {
+    /// The record is refused.
+    #[default]
+    Rejected,
+    /// The service already has it.
+    Accepted,
+}
+
+/// The answer to one request.
+pub(crate) struct Reply {
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// What it asked to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// The front of its body.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Sends `request`. Without an answer the effect is unknown, and the outcome is to try again.
+pub(crate) async fn exchange(client: &Client, request: Request) -> Result<Reply, Outcome> {
+    let mut response = client.execute(request).await.map_err(no_answer)?;
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| retry_after::parse(value, Timestamp::now()));
+    let mut body = Vec::new();
+    // Reading it also frees the connection for the next request. When it does not come, the status
+    // still counts.
+    let _in_time = tokio::time::timeout(BODY_TIMEOUT, read_front(&mut response, &mut body)).await;
+    Ok(Reply { status: response.status(), retry_after, body })
+}
+
+async fn read_front(response: &mut Response, body: &mut Vec<u8>) {
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(LONGEST_REPLY - body.len())]);
+        if body.len() == LONGEST_REPLY {
+            return;
+        }
+    }
+}
+
+/// The outcome of an exchange that brought no answer.
+fn no_answer(error: reqwest::Error) -> Outcome {
+    if error.is_builder() {
+        return Outcome::Hold { cause: format!("the request cannot be sent: {}", cause_of(error)) };
+    }
+    Outcome::Retry { after: None, cause: cause_of(error) }
+}
+
+impl Reply {
+    /// What the status means, for services that need nothing but a 2xx.
+    ///
+    /// A status that is in no list is a hold: the reply probably did not come from the service, and
+    /// nothing is discarded for it.
+    pub(crate) fn outcome(&self, conflict: Conflict, redaction: &Redaction) -> Outcome {
+        let what = || self.explain(redaction);
+        match self.status.as_u16() {
+            200..=299 => Outcome::Accepted,
+            409 if conflict == Conflict::Accepted => Outcome::Accepted,
+            400 | 409 | 413 | 415 | 422 => Outcome::Rejected { reason: what() },
+            300..=399 => Outcome::Hold {
+                cause: format!("{}; redirects are not followed: configure the final URL", what()),
+            },
+            501 | 505 => Outcome::Hold { cause: what() },
+            408 | 425 | 429 | 500..=599 => {
+                Outcome::Retry { after: self.retry_after, cause: what() }
+            }
+            _ => Outcome::Hold { cause: what() },
+        }
+    }
+
+    /// Status and what the service says about it, on one line.
+    pub(crate) fn explain(&self, redaction: &Redaction) -> String {
+        let said = redaction.explain(&String::from_utf8_lossy(&self.body));
+        let separator = if said.is_empty() { "" } else { ": " };
+        format!("HTTP {}{separator}{said}", self.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    enum Class {
+        Accepted,
+        Rejected,
+        Retry,
+        Hold,
+    }
+
+    fn outcome(status: u16, conflict: Conflict) -> Outcome {
+        let reply = Reply {
+            status: StatusCode::from_u16(status).expect("a status"),
+            retry_after: Some(Duration::from_secs(7)),
+            body: b"because".to_vec(),
+        };
+        reply.outcome(conflict, &Redaction::default())
+    }
+
+    fn class(status: u16) -> Class {
+        match outcome(status, Conflict::Rejected) {
+            Outcome::Accepted => Class::Accepted,
+            Outcome::Rejected { .. } => Class::Rejected,
+            Outcome::Retry { .. } => Class::Retry,
+            Outcome::Hold { .. } => Class::Hold,
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_class() {
+        let cases: [(Class, &[u16]); 4] = [
+            (Class::Accepted, &[200, 201, 202, 204, 299]),
+            (Class::Rejected, &[400, 409, 413, 415, 422]),
+            (Class::Retry, &[408, 425, 429, 500, 502, 503, 504, 520]),
+            (Class::Hold, &[301, 302, 307, 308, 401, 402, 403, 404, 405, 407, 410, 418, 501, 505]),
+        ];
+        for (expected, statuses) in cases {
+            for status in statuses {
+                assert_eq!(class(*status), expected, "{status}");
+            }
+        }
+        assert_eq!(outcome(409, Conflict::Accepted), Outcome::Accepted);
+    }
+
+    #[test]
+    fn a_retry_carries_the_wait_and_the_words_of_the_service() {
+        assert_eq!(
+            outcome(429, Conflict::Rejected),
+            Outcome::Retry {
+                after: Some(Duration::from_secs(7)),
+                cause: "HTTP 429 Too Many Requests: because".to_owned(),
+            }
+        );
+    }
+}

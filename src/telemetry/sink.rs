@@ -1,0 +1,87 @@
+//! Metrics of the sinks, labelled with the sink's configured name.
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
+
+use super::family::Registrar;
+
+/// Metrics of one sink. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SinkMetrics {
+    /// Records accepted.
+    pub delivered: IntCounter,
+    /// Deliveries tried again.
+    pub retried: IntCounter,
+    /// Records dead-lettered.
+    pub dead_lettered: IntCounter,
+    /// Records excluded by the filter.
+    pub filtered: IntCounter,
+    /// Records dropped before the sink had received them.
+    pub lost: IntCounter,
+    /// 1 while the sink waits for an operator.
+    pub held: IntGauge,
+    /// Records behind the frontier.
+    pub lag_records: IntGauge,
+    /// Age of the oldest undelivered record.
+    pub lag_seconds: Gauge,
+    /// Duration of deliveries.
+    pub delivery_seconds: Histogram,
+}
+
+/// The families the metrics of every sink belong to.
+#[derive(Debug)]
+pub(super) struct SinkFamilies {
+    delivered: IntCounterVec,
+    retried: IntCounterVec,
+    dead_lettered: IntCounterVec,
+    filtered: IntCounterVec,
+    lost: IntCounterVec,
+    held: IntGaugeVec,
+    lag_records: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    delivery_seconds: HistogramVec,
+}
+
+impl SinkFamilies {
+    pub(super) fn register(registrar: &Registrar<'_>) -> Self {
+        let counters = |name, help| registrar.counters(name, help, "sink");
+        let gauges = |name, help| registrar.gauges(name, help, "sink");
+        Self {
+            delivered: counters("sink_delivered_total", "Records accepted."),
+            retried: counters("sink_retried_total", "Deliveries tried again."),
+            dead_lettered: counters("sink_dead_lettered_total", "Records refused for good."),
+            filtered: counters("sink_filtered_total", "Records excluded by the filter."),
+            lost: counters("sink_lost_total", "Records dropped before the sink had received them."),
+            held: gauges("sink_held", "1 while the sink waits for an operator."),
+            lag_records: gauges(
+                "sink_lag_records",
+                "Records behind the frontier, before filtering.",
+            ),
+            lag_seconds: registrar.float_gauges(
+                "sink_lag_seconds",
+                "Age of the oldest undelivered record.",
+                "sink",
+            ),
+            delivery_seconds: registrar.histograms(
+                "sink_delivery_seconds",
+                "Duration of deliveries.",
+                "sink",
+            ),
+        }
+    }
+
+    pub(super) fn of(&self, name: &str) -> SinkMetrics {
+        SinkMetrics {
+            delivered: self.delivered.with_label_values(&[name]),
+            retried: self.retried.with_label_values(&[name]),
+            dead_lettered: self.dead_lettered.with_label_values(&[name]),
+            filtered: self.filtered.with_label_values(&[name]),
+            lost: self.lost.with_label_values(&[name]),
+            held: self.held.with_label_values(&[name]),
+            lag_records: self.lag_records.with_label_values(&[name]),
+            lag_seconds: self.lag_seconds.with_label_values(&[name]),
+            delivery_seconds: self.delivery_seconds.with_label_values(&[name]),
+        }
+    }
+}
