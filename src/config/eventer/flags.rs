@@ -160,7 +160,11 @@ const fn relay(name: &'static str, takes: Takes, help: &'static str) -> Flag {
 
 /// All flags. kube-eventer's and klog's are those of kube-eventer 1.2.14.
 pub(super) static FLAGS: &[Flag] = &[
-    eventer("source", Takes::Text, "where events come from: kubernetes:<API server>[?options]"),
+    eventer(
+        "source",
+        Takes::Text,
+        "where events come from: kubernetes:<API server>[?options] (the cluster kubectl would ask)",
+    ),
     eventer("sink", Takes::Text, "where events go: kind:<address>[?options]; may be repeated"),
     eventer("frequency", Takes::Duration, "accepted, without effect: events are delivered at once"),
     eventer("max_procs", Takes::Integer, "accepted, without effect"),

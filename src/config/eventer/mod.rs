@@ -179,6 +179,10 @@ fn source(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<crate::source::SourceConfig, String> {
     let texts: Vec<_> = parsed.texts("source").collect();
+    if texts.is_empty() && parsed.texts("sink").next().is_some() {
+        // kube-eventer stops here. Whoever names a sink means the cluster that kubectl would ask.
+        return Ok(crate::source::SourceConfig::default());
+    }
     let [text] = texts.as_slice() else {
         return Err(format!(
             "exactly one --source is needed, and there are {}; write --source=kubernetes:https://kubernetes.default, or --config FILE",

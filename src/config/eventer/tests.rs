@@ -25,6 +25,12 @@ fn error(arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_sink_without_a_source_means_the_cluster_of_kubectl() {
+    let loaded = load(&["--sink=log"]);
+    assert_eq!(loaded.config.source, crate::source::SourceConfig::default());
+}
+
+#[test]
 fn flags_are_read_as_go_reads_them() {
     for arguments in [&["-v=3"][..], &["--v=3"], &["-v", "3"], &["--v", "3"], &["--v=1", "-v", "3"]]
     {
