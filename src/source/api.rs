@@ -9,8 +9,8 @@ use http_body_util::{BodyExt, Collected, Limited};
 use kube::client::Body;
 
 use super::SourceError;
+use super::access_error::describe;
 use super::connect::Connect;
-use super::error::in_one_line;
 use super::failure::{Failure, Refusal};
 use super::parse::{self, ListPage};
 use crate::event::{ResourceVersion, StreamId};
@@ -93,7 +93,7 @@ impl Api {
         within(timeout, async {
             let response = self.send(address).await?;
             let body = response.into_body().collect().await;
-            Ok(body.map_err(|error| Failure::Network(in_one_line(&error)))?.to_bytes())
+            Ok(body.map_err(|error| Failure::Network(describe(&error)))?.to_bytes())
         })
         .await
     }
@@ -104,11 +104,8 @@ impl Api {
             .header(header::USER_AGENT, concat!("kube-event-relay/", env!("CARGO_PKG_VERSION")))
             .body(Body::empty())
             .map_err(|error| Failure::Unusable(error.to_string()))?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| Failure::Network(in_one_line(&error)))?;
+        let response =
+            self.client.send(request).await.map_err(|error| Failure::Network(describe(&error)))?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -183,12 +183,14 @@ impl SourceConfig {
 /// Reads the address of an API server: scheme and host are required, a path is allowed.
 pub(super) fn server_address(server: &str) -> Result<http::Uri, SourceError> {
     let remedy = "write it as https://HOST:PORT";
+    // A password may stand before an @.
+    let shown = server.rsplit_once('@').map_or(server, |(_, place)| place);
     let uri: http::Uri = server.parse().map_err(|error| {
-        invalid("server", format!("{server:?} is not a URL ({error}); {remedy}"))
+        invalid("server", format!("{shown:?} is not a URL ({error}); {remedy}"))
     })?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
-        _ => Err(invalid("server", format!("{server:?} lacks http(s):// or a host; {remedy}"))),
+        _ => Err(invalid("server", format!("{shown:?} lacks http(s):// or a host; {remedy}"))),
     }
 }
 

@@ -4,7 +4,7 @@
 //! finds out about connections that a load balancer has forgotten, and no retry layer stands
 //! between the state machine and what the API server says.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,11 +12,12 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
-use kube::client::{AuthError, ConfigExt};
-use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError};
+use kube::client::ConfigExt;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tower::{BoxError, ServiceBuilder};
 
 use super::SourceError;
+use super::access_error::{client_error, kubeconfig_error, service_account_error};
 use super::config::{KubernetesConfig, server_address};
 use super::error::in_one_line;
 
@@ -27,7 +28,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Unanswered probes of the network stack: a dead connection is noticed after a minute.
 const KEEPALIVE_PROBES: u32 = 3;
 /// Where Kubernetes mounts a pod's credentials.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub(super) const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Makes clients. Each has connections of its own, and credentials as of now.
 #[async_trait]
@@ -177,77 +178,6 @@ fn client(config: kube::Config) -> Result<kube::Client, kube::Error> {
         .map_err(BoxError::from)
         .service(HttpClient::builder(TokioExecutor::new()).build(https));
     Ok(kube::Client::new(service, config.default_namespace))
-}
-
-fn unreadable(
-    what: &'static str,
-    path: impl Into<PathBuf>,
-    cause: &std::io::Error,
-    remedy: &'static str,
-) -> SourceError {
-    SourceError::File { what, path: path.into(), cause: cause.to_string(), remedy }
-}
-
-fn kubeconfig_error(error: &KubeconfigError) -> SourceError {
-    const NAMED: &str = "correct its path in the kubeconfig, or make it readable";
-    match error {
-        KubeconfigError::ReadConfig(cause, path) => unreadable(
-            "the kubeconfig",
-            path,
-            cause,
-            "correct source.kubernetes.kubeconfig (or KUBECONFIG), or make the file readable",
-        ),
-        KubeconfigError::LoadCertificateAuthority(LoadDataError::ReadFile(cause, path)) => {
-            unreadable("the CA certificate", path, cause, NAMED)
-        }
-        KubeconfigError::LoadClientCertificate(LoadDataError::ReadFile(cause, path)) => {
-            unreadable("the client certificate", path, cause, NAMED)
-        }
-        KubeconfigError::LoadClientKey(LoadDataError::ReadFile(cause, path)) => {
-            unreadable("the client key", path, cause, NAMED)
-        }
-        other => {
-            SourceError::Access(format!("the kubeconfig is not usable: {}", in_one_line(other)))
-        }
-    }
-}
-
-fn service_account_error(error: &InClusterError) -> SourceError {
-    let mounted = |what, file, cause| {
-        unreadable(
-            what,
-            Path::new(SERVICE_ACCOUNT).join(file),
-            cause,
-            "the pod needs automountServiceAccountToken: true",
-        )
-    };
-    match error {
-        InClusterError::ReadDefaultNamespace(cause) => {
-            mounted("the service account's namespace", "namespace", cause)
-        }
-        InClusterError::ReadCertificateBundle(cause) => {
-            mounted("the CA certificate", "ca.crt", cause)
-        }
-        InClusterError::ReadEnvironmentVariable(_) => SourceError::Access(
-            "there is no kubeconfig, and this is not a pod of a cluster (KUBERNETES_SERVICE_HOST \
-             is not set); set source.kubernetes.kubeconfig"
-                .to_owned(),
-        ),
-        other => SourceError::Access(in_one_line(other)),
-    }
-}
-
-fn client_error(error: &kube::Error) -> SourceError {
-    match error {
-        kube::Error::Auth(AuthError::ReadTokenFile(cause, path)) => unreadable(
-            "the token",
-            path,
-            cause,
-            "in a pod, set automountServiceAccountToken: true; otherwise correct the kubeconfig",
-        ),
-        kube::Error::InferKubeconfig(error) => kubeconfig_error(error),
-        other => SourceError::Access(in_one_line(other)),
-    }
 }
 
 #[cfg(test)]

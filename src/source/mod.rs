@@ -14,6 +14,7 @@
 //! optionally `get` on namespace `kube-system`, to notice another cluster, and `get` on
 //! `configmaps` that hold templates.
 
+mod access_error;
 mod api;
 mod clock;
 mod config;

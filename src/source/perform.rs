@@ -157,15 +157,17 @@ impl<I: Intake> Shell<I> {
         self.observer.gap(gap)
     }
 
-    fn enter(&self, phase: &Phase) {
+    fn enter(&mut self, phase: &Phase) {
         let stream = self.intake.id();
-        match (&phase.reason, phase.name) {
-            (Some(reason), _) => tracing::warn!(%stream, phase = %phase.name, "{reason}"),
-            (None, PhaseName::Watching) if self.metrics.live.get() == 0 => {
-                tracing::info!(%stream, "watching events");
-            }
-            (None, name) => tracing::debug!(%stream, phase = %name, "phase changed"),
+        if phase.reason.is_some() && phase.reason != self.warned {
+            let reason = phase.reason.as_deref().unwrap_or_default();
+            tracing::warn!(%stream, phase = %phase.name, "{reason}");
+        } else if phase.name == PhaseName::Watching && self.metrics.live.get() == 0 {
+            tracing::info!(%stream, "watching events");
+        } else {
+            tracing::debug!(%stream, phase = %phase.name, "phase changed");
         }
+        self.warned.clone_from(&phase.reason);
         self.metrics.live.set(i64::from(phase.live));
         self.observer.phase(phase);
     }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use tokio::time::Instant;
 
-use super::error::in_one_line;
+use super::access_error::describe;
 use super::lines::Lines;
 use super::machine::Break;
 
@@ -48,7 +48,7 @@ impl WatchReader {
                     return Read::End(Break::Cut("it ended within an item".to_owned()));
                 }
                 None => return Read::End(Break::Closed),
-                Some(Err(error)) => return Read::End(Break::Cut(in_one_line(&error))),
+                Some(Err(error)) => return Read::End(Break::Cut(describe(&error))),
                 Some(Ok(frame)) => frame.into_data(),
             };
             // Trailers carry nothing.

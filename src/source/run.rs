@@ -43,6 +43,8 @@ pub(super) struct Shell<I: Intake> {
     request: Option<BoxFuture<'static, Answer>>,
     probe: Option<BoxFuture<'static, Result<ListPage, Failure>>>,
     watch: Option<WatchReader>,
+    /// The reason that was logged last.
+    pub(super) warned: Option<String>,
     /// The page at hand.
     pub(super) page: Vec<Observed>,
     /// The item at hand.
@@ -101,6 +103,7 @@ impl<I: Intake> Shell<I> {
             request: None,
             probe: None,
             watch: None,
+            warned: None,
             page: Vec::new(),
             item: None,
             stage: None,
@@ -268,24 +271,27 @@ impl<I: Intake> Shell<I> {
     }
 
     async fn perform(&mut self, action: Action) -> Result<Next, SourceError> {
-        let api = self.api.clone();
-        let path = self.path.clone();
         match action {
-            Action::Probe if self.watch.is_some() => self.probe = Some(Box::pin(api.probe(path))),
             Action::Probe => {
-                self.request = Some(Box::pin(async { Answer::Listed(api.probe(path).await) }));
+                let (api, path) = self.target();
+                if self.watch.is_some() {
+                    self.probe = Some(Box::pin(api.probe(path)));
+                } else {
+                    self.request = Some(Box::pin(async { Answer::Listed(api.probe(path).await) }));
+                }
             }
             Action::List { token } => {
                 if token.is_none() {
                     super::listing::discard(self.stage.take()).await?;
                 }
-                self.request =
-                    Some(Box::pin(async { Answer::Listed(api.page(path, token).await) }));
+                let (api, path) = self.target();
+                let page = async { Answer::Listed(api.page(path, token).await) };
+                self.request = Some(Box::pin(page));
             }
             Action::Watch { from, timeout } => {
-                self.request = Some(Box::pin(async move {
-                    Answer::Connected(api.watch(path, from, timeout).await)
-                }));
+                let (api, path) = self.target();
+                let watch = async move { Answer::Connected(api.watch(path, from, timeout).await) };
+                self.request = Some(Box::pin(watch));
             }
             Action::HangUp => {
                 self.watch = None;
@@ -298,6 +304,11 @@ impl<I: Intake> Shell<I> {
             other => return self.carry_out(other).await,
         }
         Ok(Next::Continue)
+    }
+
+    /// Where requests go.
+    fn target(&self) -> (Api, String) {
+        (self.api.clone(), self.path.clone())
     }
 
     fn heard(&self) {

@@ -35,6 +35,12 @@ impl Completeness {
         Self { reliable, event_ttl, until, reported: None, pending: None }
     }
 
+    /// Nobody can know of the future: what an earlier run left behind was written by a clock that
+    /// was wrong.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.until = self.until.filter(|until| until.duration_since(now) <= LONGEST_MARGIN);
+    }
+
     /// The stream is complete until `time`. Returns the time when it is due to be reported.
     pub(super) fn prove(&mut self, time: Timestamp) -> Option<Timestamp> {
         self.until = self.until.max(Some(time));

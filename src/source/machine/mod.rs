@@ -136,6 +136,7 @@ impl Machine {
     }
 
     fn begin(&mut self, now: Moment, out: &mut Vec<Action>) {
+        self.completeness.begin(now.wall);
         let first_list =
             |since| Request::Page(List { since, ..List::new(RelistCause::FirstStart) });
         let request = match (&self.position, self.rules.start) {
@@ -161,7 +162,10 @@ impl Machine {
                 (PhaseName::Connecting, Action::Watch { from, timeout: *timeout })
             }
         };
-        self.enter(name, None, out);
+        // While it is not live, the reason stands until something else is known.
+        let standing = self.phase.as_ref().filter(|_| !self.live);
+        let reason = standing.and_then(|phase| phase.reason.clone());
+        self.enter(name, reason, out);
         out.push(action);
         self.state = State::Asking { request, asked: now.wall };
     }

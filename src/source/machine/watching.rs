@@ -120,8 +120,6 @@ impl Machine {
             Ok(newest) => {
                 watching.failed_probes = 0;
                 watching.probe = Probe::Due(next_probe(now));
-                self.position =
-                    Some(Position::new(self.generation(), newest.clone()).max(position.clone()));
                 self.probe_agreed(asked, newest, waited, out);
                 self.live = true;
                 self.enter(PhaseName::Watching, None, out);

@@ -82,6 +82,7 @@ pub(super) struct Server(Arc<Mutex<Store>>);
 #[derive(Clone)]
 pub(super) struct Snapshot {
     revision: u64,
+    compacted: u64,
     live: BTreeMap<String, Value>,
     history: Vec<Change>,
 }
@@ -170,6 +171,7 @@ impl Server {
         let store = self.store();
         Snapshot {
             revision: store.revision,
+            compacted: store.compacted,
             live: store.live.clone(),
             history: store.history.clone(),
         }
@@ -179,7 +181,7 @@ impl Server {
     pub(super) fn restore(&self, snapshot: Snapshot) {
         let mut store = self.store();
         store.revision = snapshot.revision;
-        store.compacted = 0;
+        store.compacted = snapshot.compacted;
         store.live = snapshot.live;
         store.history = snapshot.history;
         store.tokens.clear();

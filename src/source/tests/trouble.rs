@@ -184,6 +184,19 @@ async fn nothing_is_read_while_the_log_is_full_and_stopping_is_prompt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_had_no_room_is_not_called_complete() {
+    let (server, log) = (Server::new(), MemoryLog::with_room(1));
+    World::live(&server, &log).await.stop().await.expect("stopped");
+    server.write_elsewhere(5);
+    let world = World::live(&server, &log).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    server.put("a");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let seen = world.seen_until_stopped().await;
+    assert_eq!((seen.complete_until, seen.records.len()), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn stopping_is_prompt_wherever_it_is() {
     let (server, log) = (Server::new(), MemoryLog::new());
     let began = Instant::now();

@@ -316,6 +316,14 @@ impl World {
         self.end().await
     }
 
+    /// Tells it to stop and returns all that the observer was told.
+    pub(super) async fn seen_until_stopped(self) -> Seen {
+        let seen = self.seen.clone();
+        self.stop().await.expect("stopped");
+        let seen = seen.borrow();
+        seen.clone()
+    }
+
     /// Waits for its end.
     pub(super) async fn end(self) -> Result<(), SourceError> {
         tokio::time::timeout(self.patience, self.task).await.expect("it ends").expect("no panic")

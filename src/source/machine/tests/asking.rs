@@ -46,6 +46,18 @@ fn an_unavailable_server_is_probed_before_the_next_watch() {
 }
 
 #[test]
+fn the_reason_stands_until_something_else_is_known() {
+    let mut bench = connecting();
+    bench.step(Input::Failed(network()));
+    let asking = phase(&bench.wake()).cloned().expect("a phase");
+    assert_eq!((asking.name, asking.live), (PhaseName::Connecting, false));
+    assert!(asking.reason.expect("a reason").contains("connection refused"));
+    bench.step(page(150));
+    let watching = phase(&bench.step(Input::Connected)).cloned().expect("a phase");
+    assert_eq!((watching.live, watching.reason), (true, None));
+}
+
+#[test]
 fn retry_after_of_an_unavailable_server_is_honoured() {
     let mut bench = connecting();
     bench.step(Input::Failed(answer_after(503, 17)));

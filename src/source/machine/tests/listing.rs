@@ -117,6 +117,12 @@ fn unknown_completeness_is_a_gap() {
 }
 
 #[test]
+fn a_claim_from_the_future_is_worth_nothing() {
+    assert!(gap(&listing(Some(at(3600))).step(page(200))).is_some());
+    assert!(gap(&listing(Some(at(30))).step(page(200))).is_none(), "clocks differ a little");
+}
+
+#[test]
 fn a_gap_is_reported_once() {
     let mut bench = listing(None);
     bench.step(page(200));
