@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    fn webhook(url: serde_json::Value) -> Preflight {
+    fn webhook(url: &serde_json::Value) -> Preflight {
         let sink = serde_json::json!({"name": "a", "kind": "webhook", "options": {"url": url}});
         let sinks = vec![serde_json::from_value(sink).expect("a sink")];
         preflight(&Config { sinks, ..Config::default() })
@@ -103,14 +103,14 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_not_set_is_an_error() {
-        let errors = webhook(serde_json::json!({"env": "NO_SUCH_VARIABLE_AT_ALL"})).errors;
+        let errors = webhook(&serde_json::json!({"env": "NO_SUCH_VARIABLE_AT_ALL"})).errors;
         assert_eq!(errors[0].path_text(), "sinks[0].options.url");
         assert!(errors[0].message.contains("NO_SUCH_VARIABLE_AT_ALL"), "{errors:?}");
     }
 
     #[test]
     fn a_file_that_is_not_there_yet_is_a_warning() {
-        let warnings = webhook(serde_json::json!({"file": "/no/such/file"})).warnings;
+        let warnings = webhook(&serde_json::json!({"file": "/no/such/file"})).warnings;
         assert_eq!(warnings[0].path_text(), "sinks[0].options.url");
         assert!(warnings[0].message.contains("/no/such/file"), "{warnings:?}");
     }

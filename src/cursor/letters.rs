@@ -1,6 +1,14 @@
 //! Dead letters: records that a sink has refused for good.
 //!
-//! A letter is stored in parts, because an event can be larger than a value of the database may be.
+//! A letter is stored in parts, because an event can be larger than a value of the database may be:
+//!
+//! ```text
+//! key    tag · sink · stream · position · part (u16, big endian)
+//! value  this part of: format (1) · length of all that follows (u32) · length of the note (u32) ·
+//!        note · payload of a block with the one record
+//! ```
+//!
+//! The first length tells where a letter ends when a longer one was stored under its key before.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,9 +44,12 @@ impl DeadLetter {
     pub(super) fn pairs(&self) -> Result<Pending, LogError> {
         let note = Note { reason: self.reason.clone(), at: self.at.as_millisecond() };
         let note = super::state::encode(&note)?;
-        let mut bytes = u32::try_from(note.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+        let record = encode_record(&self.record);
+        let mut bytes = vec![FORMAT];
+        bytes.extend_from_slice(&length(4 + note.len() + record.len()).to_le_bytes());
+        bytes.extend_from_slice(&length(note.len()).to_le_bytes());
         bytes.extend_from_slice(&note);
-        bytes.extend_from_slice(&encode_record(&self.record));
+        bytes.extend_from_slice(&record);
         let key = Key::new(keys::LETTER)
             .name(&self.sink)
             .name(self.record.stream.as_str())
@@ -46,6 +57,13 @@ impl DeadLetter {
         let parts = (0..=u16::MAX).zip(bytes.chunks(VALUE_LIMIT));
         Ok(parts.map(|(part, chunk)| (key.clone().part(part).bytes(), chunk.to_vec())).collect())
     }
+}
+
+const FORMAT: u8 = 1;
+
+/// A letter is an event with a few words: far below 4 GiB.
+fn length(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// How many letters a sink has.
@@ -104,9 +122,12 @@ fn finish(
 ) -> Result<(), LogError> {
     let Some((stream, bytes)) = letter else { return Ok(()) };
     let damaged = || LogError::damaged(database.path(), "a dead letter");
-    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let (head, rest) = bytes.split_first_chunk::<5>().ok_or_else(damaged)?;
+    let [FORMAT, all @ ..] = *head else { return Err(damaged()) };
+    let rest = rest.get(..u32::from_le_bytes(all) as usize).ok_or_else(damaged)?;
+    let (note_length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
     let (note, record) =
-        rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(damaged)?;
+        rest.split_at_checked(u32::from_le_bytes(*note_length) as usize).ok_or_else(damaged)?;
     let note: Note = super::state::decode(note).ok_or_else(damaged)?;
     letters.push(DeadLetter {
         sink: sink.to_owned(),

@@ -184,22 +184,20 @@ impl State {
     }
 
     /// Keeps a gap, durably before it returns (a few milliseconds). The same gap reported again
-    /// replaces itself.
+    /// replaces itself; it may have grown at its end.
     pub fn report_gap(&self, stream: &StreamId, gap: Gap) -> Result<(), LogError> {
         let key = Key::new(keys::GAP).name(stream.as_str()).position(&gap.until).bytes();
-        let stored = StoredGap {
-            after: gap.after.clone(),
-            until: gap.until.clone(),
-            from_time: gap.from_time.map(Timestamp::as_millisecond),
-            to_time: gap.to_time.as_millisecond(),
-            cause: gap.cause.clone(),
-        };
         {
             let mut memory = self.memory();
+            let gap = keep_gap(memory.gaps.entry(stream.clone()).or_default(), gap);
+            let stored = StoredGap {
+                after: gap.after,
+                until: gap.until,
+                from_time: gap.from_time.map(Timestamp::as_millisecond),
+                to_time: gap.to_time.as_millisecond(),
+                cause: gap.cause,
+            };
             memory.put(key, &stored);
-            let gaps = memory.gaps.entry(stream.clone()).or_default();
-            gaps.retain(|known| known.until != gap.until);
-            gaps.push(gap);
         }
         let (answer, durable) = channel();
         let sent = self.0.requests.send(Request::SyncBlocking { answer });
@@ -315,7 +313,7 @@ impl Memory {
                 to_time: time(stored.to_time).ok_or_else(damaged)?,
                 cause: stored.cause,
             };
-            memory.gaps.entry(stream).or_default().push(gap);
+            keep_gap(memory.gaps.entry(stream).or_default(), gap);
         }
         for (key, value) in database.with_prefix(&[keys::MARK])? {
             let stream =
@@ -365,6 +363,24 @@ impl Memory {
             Err(error) => self.failure = Some(error),
         }
     }
+}
+
+/// Adds a gap as it is kept, which is returned. A gap that begins at the same time as a known one is
+/// that one: the relay was stopped before the stream was complete again, and has found it anew.
+fn keep_gap(gaps: &mut Vec<Gap>, mut gap: Gap) -> Gap {
+    // What is stored is the same before and after a restart.
+    let stored = |exact: Timestamp| time(exact.as_millisecond()).unwrap_or(exact);
+    gap.from_time = gap.from_time.map(stored);
+    gap.to_time = stored(gap.to_time);
+    gaps.retain(|known| {
+        let begins_with = gap.from_time.is_some() && known.from_time == gap.from_time;
+        if begins_with {
+            gap.after = known.after.clone().min(gap.after.take());
+        }
+        known.until != gap.until && !begins_with
+    });
+    gaps.push(gap.clone());
+    gap
 }
 
 fn sink_and_stream(key: &[u8]) -> Option<(String, StreamId)> {

@@ -87,6 +87,49 @@ async fn everything_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_gap_that_is_found_again_grows() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let gap = |after: &str, until: &str, from_time| Gap {
+        after: after.parse().ok(),
+        until: until.parse().expect("position"),
+        from_time: Some(from_time),
+        to_time: now(),
+        cause: "stopped for 2 h".into(),
+    };
+    let began = now();
+    let earlier = began - jiff::SignedDuration::from_hours(5);
+    let state = open(&directory);
+    state.report_gap(&stream(), gap("0.1", "0.3", earlier)).expect("report");
+    state.report_gap(&stream(), gap("0.7", "0.9", began)).expect("report");
+    // Killed when the list was in the log up to 0.8.
+    close(state).await;
+    let state = open(&directory);
+    state.report_gap(&stream(), gap("0.8", "0.12", began)).expect("report again");
+    let gaps = state.gaps(&stream());
+    let ranges: Vec<_> = gaps.iter().map(|gap| (gap.after.clone(), gap.until.clone())).collect();
+    let position = |text: &str| text.parse::<crate::event::Position>().expect("position");
+    let expected = [("0.1", "0.3"), ("0.7", "0.12")];
+    assert_eq!(ranges, expected.map(|(after, until)| (Some(position(after)), position(until))));
+    close(state).await;
+    assert_eq!(open(&directory).gaps(&stream()), gaps);
+}
+
+#[tokio::test]
+async fn a_letter_replaces_a_longer_one() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let state = open(&directory);
+    let mut refused = letter("0.3", vec![7; 100]);
+    refused.reason = "x".repeat(40_000);
+    state.bury(&refused).expect("bury");
+    state.sync().await.expect("sync");
+    // Delivered again after a crash, and refused in fewer words.
+    refused.reason = "no".to_owned();
+    state.bury(&refused).expect("bury again");
+    assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [refused]);
+    close(state).await;
+}
+
+#[tokio::test]
 async fn a_cursor_counts_as_durable_only_after_a_sync() {
     let directory = tempfile::tempdir().expect("tempdir");
     let state = open(&directory);

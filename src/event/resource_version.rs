@@ -27,6 +27,12 @@ impl ResourceVersion {
     /// The longest version that fits the key encoding of the log.
     pub const MAX_DIGITS: usize = 255;
 
+    /// The first version there can be.
+    #[must_use]
+    pub fn first() -> Self {
+        Self("1".into())
+    }
+
     /// The decimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

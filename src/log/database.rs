@@ -9,15 +9,23 @@
 //! The only file that names sled. Everything here blocks, and none of it may run on an async worker.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{LogError, files, watchdog::Watchdog};
 
 /// A commit that takes longer will never end: sled waits without a time limit for an I/O thread that
 /// may have died. The process is ended instead; a restart is safe.
 const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a database that is still locked is waited for. The directory is locked for this process,
+/// so the holder is an earlier handle that is being closed: sled syncs while it closes, and its own
+/// threads let go of the file a little later still.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a held lock is tried again.
+const LOCK_POLL: Duration = Duration::from_millis(2);
 
 /// How a database uses memory and disk.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +49,23 @@ pub(crate) struct Database {
 pub(crate) type Pair = (sled::IVec, sled::IVec);
 
 impl Database {
-    /// Opens or creates a database, durably.
+    /// Opens or creates a database. It, and everything found in it, is durable afterwards: a process
+    /// that was killed may have left behind what it had not synced, even the creation.
     pub(crate) fn open(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
-        let is_new = !path.join("db").exists();
-        if is_new {
-            files::create_directory(path)?;
-        }
+        files::create_directory(path)?;
+        let database = Self::open_files(path, tuning)?;
+        database.sync_all()?;
+        Ok(database)
+    }
+
+    /// Opens a database that must exist.
+    pub(crate) fn open_existing(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
+        let file = path.join("db");
+        fs::metadata(&file).map_err(|error| LogError::io("open", &file, &error))?;
+        Self::open_files(path, tuning)
+    }
+
+    fn open_files(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
         remove_snapshots(path, |name| name.ends_with(".generating"))?;
         let db = match open_once(path, tuning) {
             // A damaged snapshot is only an index: without it sled reads the log itself.
@@ -58,18 +77,7 @@ impl Database {
         let file_path = path.join("db");
         let file =
             File::open(&file_path).map_err(|error| LogError::io("open", &file_path, &error))?;
-        let database = Self { path: path.to_owned(), db: Some(db), file };
-        if is_new {
-            database.sync_creation()?;
-        }
-        Ok(database)
-    }
-
-    /// Opens a database that must exist.
-    pub(crate) fn open_existing(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
-        let file = path.join("db");
-        fs::metadata(&file).map_err(|error| LogError::io("open", &file, &error))?;
-        Self::open(path, tuning)
+        Ok(Self { path: path.to_owned(), db: Some(db), file })
     }
 
     /// Where it is.
@@ -80,6 +88,11 @@ impl Database {
     /// Writes a value; durable after the next commit.
     pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), LogError> {
         self.guard(|db| db.insert(key, value).map(drop))
+    }
+
+    /// Removes a value; durably with the next commit.
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), LogError> {
+        self.guard(|db| db.remove(key).map(drop))
     }
 
     /// The value of a key.
@@ -125,7 +138,12 @@ impl Database {
     pub(crate) fn commit(&self) -> Result<(), LogError> {
         let _watchdog = Watchdog::start("commit of the log", COMMIT_LIMIT);
         self.guard(|db| db.flush().map(drop))?;
-        self.file.sync_data().map_err(|error| LogError::io("sync", &self.path, &error))?;
+        // Never "full", whatever the cause: what a failed sync has lost cannot be written again.
+        self.file.sync_data().map_err(|error| LogError::Io {
+            action: "sync",
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })?;
         self.sync_blobs()
     }
 
@@ -148,7 +166,7 @@ impl Database {
         Ok(())
     }
 
-    fn sync_creation(&self) -> Result<(), LogError> {
+    fn sync_all(&self) -> Result<(), LogError> {
         self.commit()?;
         for name in ["conf", "db"] {
             let path = self.path.join(name);
@@ -181,23 +199,47 @@ impl Drop for Database {
 }
 
 fn open_once(path: &Path, tuning: Tuning) -> Result<sled::Db, LogError> {
-    guarded(path, || {
-        sled::Config::new()
-            .path(path)
-            .segment_size(tuning.segment_size)
-            .cache_capacity(tuning.cache_capacity)
-            // sled's own flusher swallows errors of fsync and dies silently after the first.
-            .flush_every_ms(None)
-            .open()
-    })
+    let config = sled::Config::new()
+        .path(path)
+        .segment_size(tuning.segment_size)
+        .cache_capacity(tuning.cache_capacity)
+        // sled's own flusher swallows errors of fsync and dies silently after the first.
+        .flush_every_ms(None);
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match guarded(path, || config.open()) {
+            Err(LogError::Io { reason, .. })
+                if reason.contains("could not acquire lock") && Instant::now() < give_up =>
+            {
+                std::thread::sleep(LOCK_POLL);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn guarded<T>(path: &Path, operation: impl FnOnce() -> sled::Result<T>) -> Result<T, LogError> {
     match catch_unwind(AssertUnwindSafe(operation)) {
         Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(error))) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(LogError::damaged(path, "its file is cut short"))
+        }
         Ok(Err(sled::Error::Io(error))) => Err(LogError::io("use", path, &error)),
+        Ok(Err(error)) if !is_of_the_file(&error) => {
+            Err(LogError::Io { action: "use", path: path.to_owned(), reason: error.to_string() })
+        }
         Ok(Err(error)) => Err(LogError::damaged(path, error.to_string())),
         Err(_panic) => Err(LogError::damaged(path, "sled panicked while reading it")),
+    }
+}
+
+/// Whether the file is to blame: not for having been written with other settings or by another
+/// version, nor when a thread that all databases share has died, which only a restart mends.
+fn is_of_the_file(error: &sled::Error) -> bool {
+    match error {
+        sled::Error::Unsupported(_) => false,
+        sled::Error::ReportableBug(what) => !what.starts_with("IO thread"),
+        _ => true,
     }
 }
 
@@ -254,6 +296,29 @@ mod tests {
         let path = directory.path().join("database");
         assert!(Database::open_existing(&path, TUNING).is_err());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_database_that_is_still_being_closed_is_waited_for() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        let first = Database::open(&path, TUNING).expect("open");
+        let closing = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(first);
+        });
+        Database::open(&path, TUNING).expect("open as soon as it is closed");
+        closing.join().expect("closed");
+    }
+
+    #[test]
+    fn other_settings_are_no_damage() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        drop(Database::open(&path, TUNING).expect("open"));
+        let other = Tuning { segment_size: 1 << 19, ..TUNING };
+        let error = Database::open(&path, other).expect_err("another segment size");
+        assert!(matches!(error, LogError::Io { .. }), "{error}");
     }
 
     fn is_empty(path: &Path) -> bool {

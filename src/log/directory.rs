@@ -127,10 +127,12 @@ fn lock(path: &Path, patience: Duration) -> Result<File, LogError> {
         host_name(),
         Timestamp::now()
     );
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(note.as_bytes()))
-        .map_err(|error| LogError::io("write", &file_path, &error))?;
+    let noted =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
+    if let Err(error) = noted {
+        // The lock is what counts. On a full volume the reserve is given up only behind it.
+        tracing::warn!(path = %file_path.display(), %error, "cannot note who holds the lock.");
+    }
     Ok(file)
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::LogError;
 
@@ -59,12 +59,17 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), LogError> {
 
 /// Removes a directory and everything in it; a crash half-way leaves no directory under its old name.
 pub(crate) fn remove_directory(path: &Path) -> Result<(), LogError> {
-    let doomed = doomed_name(path);
-    rename(path, &doomed)?;
-    remove_doomed(&doomed)
+    remove_doomed(&doom(path)?)
 }
 
-/// Finishes a removal that a crash interrupted.
+/// Begins the removal of a directory, by giving it another name; returns that name.
+pub(crate) fn doom(path: &Path) -> Result<PathBuf, LogError> {
+    let doomed = doomed_name(path);
+    rename(path, &doomed)?;
+    Ok(doomed)
+}
+
+/// Finishes a removal, also one that a crash interrupted.
 pub(crate) fn remove_doomed(path: &Path) -> Result<(), LogError> {
     fs::remove_dir_all(path).map_err(|error| LogError::io("remove", path, &error))?;
     sync_parent(path)
@@ -77,7 +82,7 @@ pub(crate) fn is_doomed(name: &str) -> bool {
 
 const DOOMED: &str = ".removing";
 
-fn doomed_name(path: &Path) -> std::path::PathBuf {
+fn doomed_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(DOOMED);
     path.with_file_name(name)

@@ -17,8 +17,11 @@ mod directory;
 mod entry;
 mod error;
 mod files;
+#[cfg(test)]
+mod format_tests;
 mod pool;
 mod reader;
+mod recovery;
 mod reserve;
 mod segment;
 mod staging;
@@ -68,7 +71,12 @@ impl Log {
     /// The log of a data directory. Blocking.
     pub fn open(directory: Arc<DataDirectory>, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let reserve = reserve::Reserve::new(directory.path());
-        reserve.lay_down();
+        // Opening takes room: with too little left, the reserve is what it is for.
+        if reserve.has_room() {
+            reserve.lay_down();
+        } else {
+            reserve.give_up();
+        }
         files::create_directory(&directory.path().join(stream::STREAMS))?;
         let context = stream::Context {
             directory,

@@ -52,10 +52,17 @@ impl Pool {
         segments.known.push((segment.path().to_owned(), Arc::downgrade(segment)));
     }
 
-    /// Forgets a segment that is removed or moved aside.
+    /// Forgets a segment.
     pub(super) fn forget(&self, path: &Path) {
+        self.take_away(path, || ());
+    }
+
+    /// Forgets a segment whose directory `take` takes away. Nobody opens it meanwhile: sled would
+    /// create it anew.
+    pub(super) fn take_away<T>(&self, path: &Path, take: impl FnOnce() -> T) -> T {
         let mut segments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         segments.open.retain(|open| open.path() != path);
         segments.known.retain(|(known, _)| known != path);
+        take()
     }
 }

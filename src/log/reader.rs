@@ -7,6 +7,7 @@
 //! 3. Cancelling a call loses nothing: the place moves only when a chunk is returned.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -24,7 +25,12 @@ pub struct Reader {
     after: Option<Position>,
     /// Number of the block that follows, once a block has been read to its end.
     next: Option<u64>,
+    /// Set when a segment could not be opened for want of room on the volume.
+    no_room: bool,
 }
+
+/// How often reading is tried again on a full volume.
+const ROOM_POLL: Duration = Duration::from_millis(500);
 
 /// What was found on disk.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ enum Found {
 impl Reader {
     pub(super) fn new(stream: Arc<Inner>, after: Option<Position>) -> Self {
         let frontier = stream.frontier.subscribe();
-        Self { stream, frontier, after, next: None }
+        Self { stream, frontier, after, next: None, no_room: false }
     }
 
     /// What follows; waits for it.
@@ -46,8 +52,11 @@ impl Reader {
             if let Some(chunk) = self.try_next().await? {
                 return Ok(chunk);
             }
-            // The sender lives as long as the stream this reader holds.
-            let _open = self.frontier.changed().await;
+            tokio::select! {
+                // The sender lives as long as the stream this reader holds.
+                _open = self.frontier.changed() => {}
+                () = tokio::time::sleep(ROOM_POLL), if self.no_room => {}
+            }
         }
     }
 
@@ -63,7 +72,21 @@ impl Reader {
             return Ok(self.pass(block, &frontier));
         }
         let (stream, after, next) = (self.stream.clone(), self.after.clone(), self.next);
-        match blocking(move || find(&stream, after.as_ref(), next)).await? {
+        let found = blocking(move || {
+            // sled cannot open a database on a full volume: room is made of the reserve, or awaited.
+            find(&stream, after.as_ref(), next).inspect_err(|error| {
+                if matches!(error, LogError::Full { .. }) {
+                    stream.context.reserve.give_up();
+                }
+            })
+        });
+        let found = found.await;
+        self.no_room = matches!(found, Err(LogError::Full { .. }));
+        if self.no_room {
+            tracing::warn!(stream = %self.stream.id, "the volume is full; reading waits for room.");
+            return Ok(None);
+        }
+        match found? {
             Found::Nothing => Ok(None),
             Found::Block(block) => {
                 let block = Arc::new(block);

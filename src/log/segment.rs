@@ -6,6 +6,7 @@
 //!    a cut tail is noticed.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,10 +74,15 @@ impl Seal {
         bincode::DefaultOptions::new().deserialize(payload).ok()
     }
 
-    /// The seal of the segment at `path`. One that cannot be read counts as absent: what it says
-    /// can be found out by reading the segment.
-    pub(super) fn read(path: &Path) -> Option<Self> {
-        Self::from_bytes(&fs::read(path.join(SEAL)).ok()?)
+    /// The seal of the segment at `path`. One that is damaged counts as absent: what it says can be
+    /// found out by reading the segment.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, LogError> {
+        let file = path.join(SEAL);
+        match fs::read(&file) {
+            Ok(bytes) => Ok(Self::from_bytes(&bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(LogError::io("read", &file, &error)),
+        }
     }
 
     /// Writes it, durably.
@@ -180,6 +186,20 @@ impl Segment {
     /// The last block.
     pub(super) fn last(&self) -> Result<Option<Block>, LogError> {
         self.database.last()?.map(|(key, _)| self.with_key(&key)).transpose()
+    }
+
+    /// Removes what a crash has left of the block that was being written: parts without the first,
+    /// which goes last. Nobody was told of that block, and its first record may never come again.
+    pub(super) fn remove_torn_block(&self) -> Result<(), LogError> {
+        let Some((key, _)) = self.database.last()? else { return Ok(()) };
+        let (first, _) = block::split_part_key(&key).ok_or_else(|| self.damaged("a key"))?;
+        if self.database.get(&block::part_key(&first, 0))?.is_some() {
+            return Ok(());
+        }
+        for (key, _) in self.database.with_prefix(&first.to_key())? {
+            self.database.remove(&key)?;
+        }
+        self.database.commit()
     }
 
     /// Reads every block and checks that their numbers have no hole.

@@ -6,7 +6,6 @@
 //! 2. A segment that cannot be read is moved aside under another name, and reported.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -21,7 +20,7 @@ use super::reader::Reader;
 use super::reserve::Reserve;
 use super::segment::{self, Seal, Segment};
 use super::staging::Staging;
-use super::writer::{Active, Command, Writer};
+use super::writer::{Command, Writer};
 use super::{DataDirectory, Entry, Frontier, Gap, LogError, SegmentInfo, Trimmed, files};
 use crate::event::{Position, Record, StreamId};
 use crate::telemetry::Metrics;
@@ -255,91 +254,19 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 impl Inner {
-    /// Lists the segments, moves a damaged newest one aside, and returns it and the last block.
-    fn recover(&self) -> Result<(Option<Active>, Option<Block>), LogError> {
-        let mut firsts = self.list()?;
-        firsts.sort();
-        while let Some(first) = firsts.pop() {
-            let path = self.path.join(first.to_string());
-            if let Some(seal) = Seal::read(&path) {
-                // The newest segment is sealed only when a crash came before its successor began.
-                match self.last_of_sealed(&path, &seal) {
-                    Ok(last) => {
-                        self.know(first, path, Some(seal));
-                        self.know_sealed(firsts);
-                        return Ok((None, Some(last)));
-                    }
-                    Err(LogError::Damaged { reason, .. }) => {
-                        self.move_aside(&path, seal.last, &reason);
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            let verified =
-                Segment::open(&self.id, &path).and_then(|segment| Ok((segment.verify()?, segment)));
-            match verified {
-                Ok((Some(verified), segment)) => {
-                    self.know_sealed(firsts);
-                    let active = Active {
-                        segment: segment.clone(),
-                        first_sequence: verified.first_sequence,
-                        bytes: verified.bytes,
-                    };
-                    self.begin(first, path, verified.first_sequence, &segment);
-                    return Ok((Some(active), Some(verified.last)));
-                }
-                // Nothing was ever acknowledged in a segment without a block.
-                Ok((None, segment)) => {
-                    drop(segment);
-                    files::remove_directory(&path)?;
-                }
-                Err(LogError::Damaged { reason, .. }) => self.move_aside(&path, first, &reason),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((None, None))
-    }
-
-    /// The positions of all segment directories. Finishes removals that a crash interrupted.
-    fn list(&self) -> Result<Vec<Position>, LogError> {
-        let entries =
-            fs::read_dir(&self.path).map_err(|error| LogError::io("list", &self.path, &error))?;
-        let mut firsts = Vec::new();
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if files::is_doomed(&name) {
-                files::remove_doomed(&entry.path())?;
-            } else if let Ok(first) = name.parse() {
-                firsts.push(first);
-            } else if !segment::is_quarantined(&name) {
-                tracing::warn!(path = %entry.path().display(), "not a segment; left alone.");
-            }
-        }
-        Ok(firsts)
-    }
-
-    fn last_of_sealed(&self, path: &Path, seal: &Seal) -> Result<Block, LogError> {
-        let segment = self.context.pool.get(&self.id, path)?;
-        let last = segment.last()?.filter(|last| last.number == seal.last_number);
-        last.ok_or_else(|| segment.damaged("its last blocks are missing"))
-    }
-
-    fn know_sealed(&self, firsts: Vec<Position>) {
-        for first in firsts {
-            let path = self.path.join(first.to_string());
-            let seal = Seal::read(&path);
-            self.know(first, path, seal);
-        }
-    }
-
-    fn know(&self, first: Position, path: PathBuf, seal: Option<Seal>) {
+    pub(super) fn know(&self, first: Position, path: PathBuf, seal: Option<Seal>) {
         let first_sequence = seal.as_ref().map_or(0, |seal| seal.first_sequence);
         let known = Known { path, seal, first_sequence };
         self.write_segments().by_first.insert(first, known);
     }
 
-    fn begin(&self, first: Position, path: PathBuf, first_sequence: u64, segment: &Arc<Segment>) {
+    pub(super) fn begin(
+        &self,
+        first: Position,
+        path: PathBuf,
+        first_sequence: u64,
+        segment: &Arc<Segment>,
+    ) {
         let mut segments = self.write_segments();
         segments.by_first.insert(first, Known { path, seal: None, first_sequence });
         segments.active = Some(segment.clone());
@@ -415,19 +342,37 @@ impl Inner {
     }
 
     fn first_block(&self) -> Result<Option<Block>, LogError> {
-        match self.place(None) {
-            Some(place) => place.open(self)?.following(None),
-            None => Ok(None),
+        while let Some(place) = self.place(None) {
+            match place.open(self).and_then(|segment| segment.following(None)) {
+                Err(error) if self.makes_way(&place, &error) => {}
+                found => return found,
+            }
         }
+        Ok(None)
     }
 
     /// The block that holds `position`, if there is one.
     fn block_with(&self, position: &Position) -> Result<Option<Block>, LogError> {
-        let Some(place) = self.place(Some(position)) else { return Ok(None) };
-        if place.first > *position {
+        if self.frontier.borrow().as_ref().is_none_or(|frontier| *position > frontier.position) {
             return Ok(None);
         }
-        place.open(self)?.holding(position)
+        while let Some(place) = self.place(Some(position)).filter(|place| place.first <= *position)
+        {
+            match place.open(self).and_then(|segment| segment.holding(position)) {
+                Err(error) if self.makes_way(&place, &error) => {}
+                found => return found,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a segment that could not be read is out of the way now: it was trimmed meanwhile, or
+    /// it is damaged and has been moved aside.
+    fn makes_way(&self, place: &Place, error: &LogError) -> bool {
+        if place.seal.is_some() && matches!(error, LogError::Damaged { .. }) {
+            self.quarantine(place, error);
+        }
+        !self.has(place)
     }
 
     /// Whether the segment is still part of the log.
@@ -445,14 +390,14 @@ impl Inner {
         Some(end)
     }
 
-    fn move_aside(&self, path: &Path, until: Position, reason: &str) {
-        self.context.pool.forget(path);
+    pub(super) fn move_aside(&self, path: &Path, until: Position, reason: &str) {
         let aside = segment::quarantine_name(path);
         tracing::error!(
             stream = %self.id, segment = %path.display(), kept_as = %aside.display(), reason,
             "a segment of the log is damaged; its records may be missing for sinks that had not received them."
         );
-        if let Err(error) = files::rename(path, &aside) {
+        let moved = self.context.pool.take_away(path, || files::rename(path, &aside));
+        if let Err(error) = moved {
             tracing::error!(%error, "the damaged segment cannot be moved aside.");
         }
         self.context.metrics.log().damaged_segments.inc();
@@ -473,15 +418,19 @@ impl Inner {
         let mut trimmed = Trimmed::default();
         loop {
             let mut segments = self.write_segments();
+            // The last one holds the frontier, from which the watch resumes.
+            if segments.by_first.len() < 2 {
+                break;
+            }
             let Some(oldest) = segments.by_first.first_entry() else { break };
             let Some(seal) = oldest.get().seal.clone().filter(|seal| seal.last <= *position) else {
                 break;
             };
             let known = oldest.remove();
             drop(segments);
-            self.context.pool.forget(&known.path);
             trimmed.bytes += files::bytes_below(&known.path);
-            files::remove_directory(&known.path)?;
+            let doomed = self.context.pool.take_away(&known.path, || files::doom(&known.path))?;
+            files::remove_doomed(&doomed)?;
             trimmed.segments += 1;
             trimmed.records += seal.end_sequence - seal.first_sequence;
         }

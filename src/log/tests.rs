@@ -105,6 +105,15 @@ fn damage(path: &std::path::Path) {
     fs::write(file, bytes).expect("write");
 }
 
+/// Changes the block that holds a version behind the log's back.
+fn spoil_block(path: &std::path::Path, version: u64) {
+    let segment = segment::Segment::open(&StreamId::all_namespaces(), path).expect("open");
+    let block = segment.holding(&position(0, version)).expect("read").expect("a block");
+    let key = block::part_key(block.first(), 0);
+    segment.write(&block::Encoded { pairs: vec![(key, vec![7; 100])] }).expect("write");
+    segment.commit().expect("commit");
+}
+
 #[tokio::test]
 async fn reads_back_in_order_after_reopening() {
     let directory = tempfile::tempdir().expect("tempdir");
@@ -280,7 +289,7 @@ async fn a_damaged_newest_segment_steps_back_to_the_one_before() {
     let known = opened.stream.segments();
     opened.close().await;
     let newest = segments(&directory).pop().expect("a segment");
-    damage(&newest);
+    spoil_block(&newest, 19_500);
     let opened = Opened::new(&directory);
     let before = &known[known.len() - 2];
     assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), before.last);
@@ -295,7 +304,7 @@ async fn a_sealed_segment_that_lost_its_end_is_noticed() {
     let directory = tempfile::tempdir().expect("tempdir");
     let opened = Opened::new(&directory);
     opened.append(1..=20_000).await;
-    let seal = segment::Seal::read(&segments(&directory)[0]).expect("sealed");
+    let seal = segment::Seal::read(&segments(&directory)[0]).expect("read").expect("sealed");
     opened.close().await;
     // The seal promises one block more than there is.
     let mut promised = seal;
@@ -328,5 +337,131 @@ async fn staged_pages_come_back_in_order() {
     assert_eq!(versions, (1..=12_000).map(|version| position(0, version)).collect::<Vec<_>>());
     staging.discard().await.expect("discard");
     assert!(!directory.path().join("staging/all-namespaces").exists());
+    opened.close().await;
+}
+
+/// What a crash leaves of a block in parts: they are written last one first.
+fn write_half_a_block(path: &std::path::Path, number: u64, version: u64) {
+    let stream = StreamId::all_namespaces();
+    let segment = segment::Segment::open(&stream, path).expect("open");
+    let mut large = record(0, version);
+    large.body = noise(100_000, version).into();
+    let end = position(0, version);
+    let block = block::Block::new(&stream, number, version - 1, end, Timestamp::now(), vec![large]);
+    let mut encoded = block.encode();
+    assert!(encoded.pairs.len() > 2, "the block is long enough for parts");
+    encoded.pairs.remove(0);
+    segment.write(&encoded).expect("write");
+    segment.commit().expect("commit");
+}
+
+#[tokio::test]
+async fn a_block_that_a_crash_cut_in_two_damages_nothing() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=10).await;
+    opened.close().await;
+    write_half_a_block(&segments(&directory)[0], 1, 11);
+    let opened = Opened::new(&directory);
+    assert_eq!(opened.stream.take_damages(), []);
+    assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), Some(position(0, 10)));
+    // The version that was cut may have been replaced at the API server meanwhile.
+    opened.append([12, 13]).await;
+    assert_eq!(opened.read(Some(position(0, 9))).await, [10, 12, 13]);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn asking_for_the_oldest_block_or_a_record_survives_damage() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    opened.close().await;
+    damage(&segments(&directory)[0]);
+    damage(&segments(&directory)[1]);
+    let opened = Opened::new(&directory);
+    assert!(opened.stream.oldest().await.expect("read").is_some());
+    let second = opened.stream.segments()[0].first.clone();
+    assert!(opened.stream.get(&position(0, 1)).await.expect("read").is_none());
+    assert!(opened.stream.get(&second).await.expect("read").is_some());
+    assert_eq!(opened.stream.take_damages().len(), 2);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_seal_is_written_again() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    let known = opened.stream.segments();
+    opened.close().await;
+    fs::remove_file(segments(&directory)[0].join("seal")).expect("remove");
+    fs::write(segments(&directory)[1].join("seal"), "not a seal").expect("write");
+    let opened = Opened::new(&directory);
+    for (before, after) in known[..2].iter().zip(opened.stream.segments()) {
+        assert_eq!((&after.last, after.end_sequence), (&before.last, before.end_sequence));
+        assert_eq!(after.first_sequence, before.first_sequence);
+    }
+    let second_end = known[1].last.clone().expect("sealed");
+    assert_eq!(opened.stream.trim(&second_end).await.expect("trim").segments, 2);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn damage_in_a_segment_without_a_seal_is_kept_and_reported() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    let known = opened.stream.segments();
+    opened.close().await;
+    fs::remove_file(segments(&directory)[0].join("seal")).expect("remove");
+    damage(&segments(&directory)[0]);
+    let opened = Opened::new(&directory);
+    let rest = known[0].end_sequence + 1..=20_000;
+    assert_eq!(opened.read(None).await, rest.collect::<Vec<_>>());
+    assert_eq!(opened.stream.take_damages().len(), 1);
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn the_segment_of_the_frontier_is_never_trimmed() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=10).await;
+    opened.close().await;
+    // A crash between sealing a segment and beginning the next.
+    let path = &segments(&directory)[0];
+    let stream = StreamId::all_namespaces();
+    let sealed = segment::Segment::open(&stream, path).expect("open");
+    let last = sealed.last().expect("read").expect("a block");
+    segment::Seal::new(&last, 0, Timestamp::now()).write(path).expect("seal");
+    drop(sealed);
+    let opened = Opened::new(&directory);
+    assert_eq!(opened.stream.trim(&position(9, 1)).await.expect("trim").segments, 0);
+    opened.close().await;
+    let opened = Opened::new(&directory);
+    assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), Some(position(0, 10)));
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_sealed_segment_that_was_cut_short_is_passed_over() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=20_000).await;
+    opened.read(None).await;
+    let known = opened.stream.segments();
+    opened.close().await;
+    for cut in [1, 2] {
+        let file = segments(&directory)[cut - 1].join("db");
+        let length = fs::metadata(&file).expect("metadata").len();
+        let file = fs::OpenOptions::new().write(true).open(file).expect("open");
+        file.set_len(length * (cut as u64) / 3).expect("cut");
+    }
+    let opened = Opened::new(&directory);
+    let versions = opened.read(None).await;
+    let rest: Vec<_> = (known[1].end_sequence + 1..=20_000).collect();
+    assert!(versions.ends_with(&rest), "reading goes on behind the damage");
+    assert_eq!(opened.stream.take_damages().len(), 2);
     opened.close().await;
 }

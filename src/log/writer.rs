@@ -6,6 +6,7 @@
 //! 3. After a failure that is not a full volume nothing more is written: a page whose sync failed
 //!    may be marked clean, so neither it nor a second sync can be trusted. The restart verifies.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -200,6 +201,7 @@ impl Writer {
             match self.try_store(blocks, &mut stored) {
                 Err(LogError::Full { path }) => {
                     tracing::warn!(path = %path.display(), "the volume is full; intake waits.");
+                    self.pause(&path)?;
                     // sled repeats its first failure for ever: the database has to be opened anew. What
                     // was not acknowledged is written again, under the same keys.
                     self.reopen()?;
@@ -238,11 +240,13 @@ impl Writer {
 
     /// Seals the active segment and begins one that starts with `block`.
     fn rotate(&mut self, block: &Block) -> Result<Active, LogError> {
-        if let (Some(active), Some(last)) = (self.active.take(), &self.last) {
+        if let (Some(active), Some(last)) = (&self.active, &self.last) {
             let seal = Seal::new(last, active.first_sequence, Timestamp::now());
+            // On a full volume this is tried again, so the segment stays active until it is sealed.
             seal.write(active.segment.path())?;
             self.stream.seal(&seal);
         }
+        self.active = None;
         let first_sequence = block.sequence - block.records.len() as u64;
         let segment = self.stream.begin_segment(block.first(), first_sequence)?;
         Ok(Active { segment, first_sequence, bytes: 0 })
@@ -260,10 +264,24 @@ impl Writer {
         while handles.strong_count() > 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.wait_for_room()?;
-        let segment = self.stream.context.pool.get(&self.stream.id, &path)?;
+        let segment = loop {
+            self.wait_for_room()?;
+            match self.stream.context.pool.get(&self.stream.id, &path) {
+                Err(LogError::Full { path }) => self.pause(&path)?,
+                opened => break opened?,
+            }
+        };
         self.stream.set_active(&segment);
         self.active = Some(Active { segment, first_sequence, bytes });
+        Ok(())
+    }
+
+    /// Waits a moment for room, unless the log closes.
+    fn pause(&self, path: &Path) -> Result<(), LogError> {
+        if self.stream.context.closing.load(Ordering::Relaxed) {
+            return Err(LogError::Full { path: path.to_owned() });
+        }
+        std::thread::sleep(ROOM_POLL);
         Ok(())
     }
 
@@ -276,10 +294,7 @@ impl Writer {
         context.waiting_for_room.store(true, Ordering::Relaxed);
         tracing::warn!("the volume is nearly full; intake waits for room.");
         while !context.reserve.has_room() {
-            if context.closing.load(Ordering::Relaxed) {
-                return Err(LogError::Full { path: self.stream.path.clone() });
-            }
-            std::thread::sleep(ROOM_POLL);
+            self.pause(&self.stream.path)?;
         }
         context.waiting_for_room.store(false, Ordering::Relaxed);
         tracing::info!("the volume has room again; intake goes on.");

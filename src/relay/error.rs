@@ -31,6 +31,17 @@ pub enum RelayError {
     /// There is no relay's data at this path.
     #[error("there is no data directory at {0}: check --data-dir")]
     NoDirectory(std::path::PathBuf),
+    /// The directory to be read belongs to a relay that runs.
+    #[error(
+        "a relay is running on data directory {path}: it is in use by {holder}; ask it with \
+         --server instead of --data-dir"
+    )]
+    Running {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Process, host and time of the holder, as it wrote them.
+        holder: String,
+    },
     /// The operating system refused a thread or a signal handler.
     #[error("the operating system refused a thread or a signal handler: {0}")]
     System(std::io::Error),

@@ -1,15 +1,18 @@
 //! What the log has lost by itself: damaged segments, and an end that is not there any more.
 //!
-//! Invariant: whatever is missing is a durable gap before anything is appended behind it.
+//! Invariants:
+//! 1. Whatever is missing is a durable gap before anything is appended behind it.
+//! 2. The log is never of an earlier generation than a cursor in it: the sink would wait for ever.
 
 use jiff::Timestamp;
 
 use crate::cursor::State;
-use crate::event::Position;
-use crate::log::{Frontier, Gap, LogError, Stream};
+use crate::event::{Position, ResourceVersion};
+use crate::log::{Entry, Frontier, Gap, LogError, Stream};
 use crate::telemetry::Metrics;
 
-/// Looks at a stream that was just opened, before anything reads or writes it.
+/// Looks at a stream that was just opened, before anything reads or writes it. Blocking; to be called
+/// within a runtime, and not by a task of it.
 pub(crate) fn check_opened(
     stream: &Stream,
     state: &State,
@@ -17,14 +20,42 @@ pub(crate) fn check_opened(
 ) -> Result<(), LogError> {
     report_damage(stream, state, metrics)?;
     let (id, frontier) = (stream.id(), stream.frontier());
-    let Some(gap) = lost_end(state.noted_frontier(id), frontier.as_ref(), Timestamp::now()) else {
+    let known = furthest(state, stream);
+    let Some(gap) = lost_end(known.clone(), frontier.as_ref(), Timestamp::now()) else {
         return Ok(());
     };
     if let Some(complete_until) = gap.from_time {
         // What the source proved complete later has gone with the end.
         state.set_complete_until(id, complete_until);
     }
-    report(stream, state, metrics, gap)
+    report(stream, state, metrics, gap)?;
+    match known.and_then(|known| begins_again(&known, frontier.as_ref())) {
+        Some(position) => begin_again(stream, position),
+        None => Ok(()),
+    }
+}
+
+/// How far the log is known to have been: nothing is delivered before it is in the log.
+fn furthest(state: &State, stream: &Stream) -> Option<Position> {
+    let cursors = state.cursors().into_iter().filter(|(_, id, _)| id == stream.id());
+    let positions = cursors.filter_map(|(_, _, cursor)| cursor.position);
+    positions.max().max(state.noted_frontier(stream.id()))
+}
+
+/// Where a log that has lost all of its newest generation goes on: at the beginning of that
+/// generation. Its source then takes everything over that the API server still has, and sinks pass
+/// over what they have received.
+fn begins_again(known: &Position, frontier: Option<&Frontier>) -> Option<Position> {
+    let found = frontier.map(|frontier| frontier.position.generation);
+    (found < Some(known.generation))
+        .then(|| Position::new(known.generation, ResourceVersion::first()))
+}
+
+fn begin_again(stream: &Stream, position: Position) -> Result<(), LogError> {
+    tokio::runtime::Handle::current().block_on(async {
+        stream.append(Entry::Advance(position)).await?;
+        stream.sync().await
+    })
 }
 
 /// Reports damage that was noticed since the last call.
@@ -70,6 +101,20 @@ fn lost_end(noted: Option<Position>, frontier: Option<&Frontier>, now: Timestamp
 mod tests {
     use super::*;
     use crate::relay::runner::fixtures::position;
+
+    #[test]
+    fn a_lost_generation_begins_again() {
+        let known: Position = "2.70".parse().expect("a position");
+        let at = |text: &str| Frontier {
+            position: text.parse().expect("a position"),
+            sequence: 1,
+            written_at: Timestamp::UNIX_EPOCH,
+        };
+        let again = "2.1".parse().ok();
+        assert_eq!(begins_again(&known, None), again);
+        assert_eq!(begins_again(&known, Some(&at("1.900"))), again);
+        assert_eq!(begins_again(&known, Some(&at("2.5"))), None, "it goes on where it ends");
+    }
 
     #[test]
     fn an_end_that_is_not_there_any_more_is_a_gap() {

@@ -29,7 +29,7 @@ pub fn offline_status(path: &Path) -> Result<Status, RelayError> {
     if !path.join(IDENTITY).is_file() {
         return Err(RelayError::NoDirectory(path.to_owned()));
     }
-    let directory = Arc::new(DataDirectory::open(path, Duration::ZERO)?);
+    let directory = Arc::new(DataDirectory::open(path, Duration::ZERO).map_err(running)?);
     let read = || -> Result<Status, RelayError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(RelayError::System)?.block_on(read_directory(directory))
@@ -37,6 +37,14 @@ pub fn offline_status(path: &Path) -> Result<Status, RelayError> {
     // A runtime cannot be started on a thread that already drives one.
     let result = std::thread::scope(|scope| scope.spawn(read).join());
     result.unwrap_or_else(|_panic| Err(RelayError::Bug("reading the log".to_owned())))
+}
+
+/// Who only wants to look need not stop the relay that holds the directory.
+fn running(error: LogError) -> RelayError {
+    match error {
+        LogError::Locked { path, holder } => RelayError::Running { path, holder },
+        other => other.into(),
+    }
 }
 
 async fn read_directory(directory: Arc<DataDirectory>) -> Result<Status, RelayError> {

@@ -146,9 +146,9 @@ impl<I: Intake> Shell<I> {
     fn report(&self, gap: &Gap) -> Result<(), LogError> {
         tracing::error!(
             stream = %self.intake.id(),
-            after = ?gap.after,
+            after = gap.after.as_ref().map(tracing::field::display),
             until = %gap.until,
-            from_time = ?gap.from_time,
+            from_time = gap.from_time.map(tracing::field::display),
             to_time = %gap.to_time,
             cause = %gap.cause,
             "events may be missing"

@@ -109,6 +109,8 @@ impl Draft<'_> {
     fn next(&self, licence: Licence) -> Option<usize> {
         let candidate = |(index, stream): (usize, &StreamView<'_>)| {
             let segment = stream.segments.get(self.gone[index])?;
+            // The last one stays: it holds the frontier, from which the watch resumes.
+            stream.segments.get(self.gone[index] + 1)?;
             let last = segment.last.as_ref()?;
             self.permits(licence, stream, segment, last).then_some((segment.sealed_at, index))
         };

@@ -92,6 +92,29 @@ async fn what_a_sink_had_not_received_is_delivered_after_a_restart_with_its_sour
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_lost_begins_again_in_its_generation() {
+    let directory = tempdir().expect("a directory");
+    let (api, script) = cluster(&[]);
+    let (one, mut switch) = sink("one", QUICK);
+    let relay = Running::start(directory.path(), api, vec![one]).await.expect("started");
+    script.events(2..=20);
+    switch.accepted(19).await;
+    relay.stop().await.expect("stopped in order");
+    let segment = directory.path().join("streams/all-namespaces/0.2");
+    std::fs::rename(&segment, directory.path().join("lost")).expect("renamed");
+
+    let (api, script) = cluster(&[]);
+    let (one, mut switch) = sink("one", QUICK);
+    let relay = Running::start(directory.path(), api, vec![one]).await.expect("started");
+    let stream = relay.handle.status().streams.remove(0);
+    assert_eq!(stream.frontier.as_deref(), Some("1"), "nothing that still exists is skipped");
+    assert_eq!(stream.gaps.len(), 1);
+    script.events(15..=25);
+    assert_eq!(switch.accepted(5).await, (21..=25).collect::<Vec<_>>());
+    relay.stop().await.expect("stopped in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sink_new_to_a_log_receives_what_comes_from_now_on() {
     let directory = tempdir().expect("a directory");
     let (api, script) = cluster(&[]);

@@ -80,14 +80,10 @@ impl Reply {
             200..=299 => Outcome::Accepted,
             409 if conflict == Conflict::Accepted => Outcome::Accepted,
             400 | 409 | 413 | 415 | 422 => Outcome::Rejected { reason: what() },
-            300..=399 => Outcome::Hold {
-                cause: format!("{}; redirects are not followed: configure the final URL", what()),
-            },
-            501 | 505 => Outcome::Hold { cause: what() },
-            408 | 425 | 429 | 500..=599 => {
+            408 | 425 | 429 | 500 | 502..=504 | 506..=599 => {
                 Outcome::Retry { after: self.retry_after, cause: what() }
             }
-            _ => Outcome::Hold { cause: what() },
+            status => Outcome::Hold { cause: format!("{}; {}", what(), remedy(status)) },
         }
     }
 
@@ -96,6 +92,18 @@ impl Reply {
         let said = redaction.explain(&String::from_utf8_lossy(&self.body));
         let separator = if said.is_empty() { "" } else { ": " };
         format!("HTTP {}{separator}{said}", self.status)
+    }
+}
+
+/// What an operator can do about a status that holds the sink.
+fn remedy(status: u16) -> &'static str {
+    match status {
+        300..=399 => "redirects are not followed: configure the final URL",
+        401 | 403 => "check the credentials in the sink's options",
+        404 | 410 => "check the sink's URL",
+        405 | 501 => "check the sink's URL and method",
+        407 => "check the credentials of the proxy",
+        _ => "check the sink's URL, and ask who runs the service",
     }
 }
 
@@ -143,6 +151,18 @@ mod tests {
             }
         }
         assert_eq!(outcome(409, Conflict::Accepted), Outcome::Accepted);
+    }
+
+    #[test]
+    fn a_hold_says_what_to_do() {
+        for (status, expected) in [
+            (302, "HTTP 302 Found: because; redirects are not followed: configure the final URL"),
+            (401, "HTTP 401 Unauthorized: because; check the credentials in the sink's options"),
+            (404, "HTTP 404 Not Found: because; check the sink's URL"),
+        ] {
+            let cause = expected.to_owned();
+            assert_eq!(outcome(status, Conflict::Rejected), Outcome::Hold { cause });
+        }
     }
 
     #[test]

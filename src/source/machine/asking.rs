@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::backoff::{THROTTLED_WAIT, refused_wait};
+use super::backoff::THROTTLED_WAIT;
 use super::state::{List, Request, Snapshot, State, Watching};
 use super::{Action, DrainPlan, Machine, Moment, Page};
 use crate::event::{Generation, Position, ResourceVersion};
@@ -142,10 +142,12 @@ impl Machine {
             }
             Meaning::Unauthorized => {
                 self.trouble.credentials_renewed = false;
-                self.rest(now, refused_wait(now), request, reason, out);
+                let wait = self.trouble.next_refused_wait(now);
+                self.rest(now, wait, request, reason, out);
             }
             Meaning::Refused => {
-                self.rest(now, refused_wait(now), request, reason, out);
+                let wait = self.trouble.next_refused_wait(now);
+                self.rest(now, wait, request, reason, out);
             }
             Meaning::Unavailable => {
                 if matches!(failure, Failure::Network(_)) {

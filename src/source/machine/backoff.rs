@@ -11,6 +11,9 @@ pub(super) const FIRST_WAIT: Duration = Duration::from_millis(800);
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Wait for what only an operator can change: at most a minute with its spread.
 const REFUSED_WAIT: Duration = Duration::from_secs(55);
+/// First of the waits that grow to it: a server that has just started refuses at first what it
+/// allows a moment later, because it does not know its roles and accounts yet.
+const FIRST_REFUSED_WAIT: Duration = Duration::from_secs(1);
 /// Spread of that wait.
 const REFUSED_SPREAD: Duration = Duration::from_secs(5);
 /// Wait after a 429 without `Retry-After`.
@@ -23,6 +26,8 @@ const BREAKS_BEFORE_RELIST: u32 = 3;
 pub(super) struct Trouble {
     /// Failures since the last progress: the exponent of the backoff.
     failures: u32,
+    /// Refusals since the last progress.
+    refusals: u32,
     /// Watches that ended badly since the last item.
     breaks: u32,
     /// Where an item could not be read.
@@ -42,6 +47,7 @@ impl Trouble {
     /// The connection held for a while.
     pub(super) fn steady(&mut self) {
         self.failures = 0;
+        self.refusals = 0;
     }
 
     /// A failure: the wait before the next attempt, drawn from all of the ceiling ("full jitter").
@@ -49,6 +55,13 @@ impl Trouble {
         let ceiling = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
         self.failures = self.failures.saturating_add(1);
         ceiling.mul_f64(now.chance)
+    }
+
+    /// Only an operator can help, it seems: the wait before the next attempt, soon a minute.
+    pub(super) fn next_refused_wait(&mut self, now: Moment) -> Duration {
+        let wait = FIRST_REFUSED_WAIT.saturating_mul(1 << self.refusals.min(16));
+        self.refusals = self.refusals.saturating_add(1);
+        wait.min(refused_wait(now))
     }
 
     /// A list is needed: nothing to wait for the first time.
@@ -106,6 +119,16 @@ mod tests {
     fn the_wait_is_drawn_from_the_whole_range() {
         assert_eq!(Trouble::default().next_wait(moment(0.0)), Duration::ZERO);
         assert!(Trouble::default().next_wait(moment(0.999)) > Duration::from_millis(790));
+    }
+
+    #[test]
+    fn refusals_are_soon_tried_every_minute() {
+        let mut trouble = Trouble::default();
+        let mut waits = || trouble.next_refused_wait(moment(0.5)).as_millis();
+        let waits: Vec<_> = (0..8).map(|_| waits()).collect();
+        assert_eq!(waits, [1000, 2000, 4000, 8000, 16_000, 32_000, 57_500, 57_500]);
+        trouble.steady();
+        assert_eq!(trouble.next_refused_wait(moment(0.5)).as_millis(), 1000);
     }
 
     #[test]

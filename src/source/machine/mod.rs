@@ -214,6 +214,11 @@ impl Machine {
         self.position.as_ref().map_or_else(Generation::default, |position| position.generation)
     }
 
+    /// Whether the API server's history goes on after what is in the log.
+    fn is_behind(&self, newest: &ResourceVersion) -> bool {
+        self.position.as_ref().is_some_and(|position| position.resource_version < *newest)
+    }
+
     /// Whether the API server's history ends before what is in the log.
     fn is_rewound(&self, newest: &ResourceVersion) -> bool {
         self.position.as_ref().is_some_and(|position| *newest < position.resource_version)

@@ -20,6 +20,9 @@ const CLOSED_AT_ONCE: Duration = Duration::from_secs(2);
 const TIMEOUT_TOLERANCE: Duration = Duration::from_secs(5);
 /// A watch that lasted this long shows that the way to the API server is in order.
 const STEADY: Duration = Duration::from_secs(30);
+/// A watch that is silent for this long while the API server's history goes on may be dead. It may
+/// also be that no event was written: that cannot be told apart, and a new watch costs little.
+const SILENT: Duration = Duration::from_secs(30);
 /// Probes that fail in a row before the watch beside them is no longer believed.
 const FAILED_PROBES: u32 = 2;
 
@@ -120,8 +123,14 @@ impl Machine {
             Ok(newest) => {
                 watching.failed_probes = 0;
                 watching.probe = Probe::Due(next_probe(now));
+                let doubted = waited >= SILENT && self.is_behind(&newest);
                 self.probe_agreed(asked, newest, waited, out);
                 self.live = true;
+                if doubted {
+                    self.trouble.steady();
+                    out.push(Action::HangUp);
+                    return self.watch(now, out);
+                }
                 self.enter(PhaseName::Watching, None, out);
                 self.state = State::Watching(watching);
             }

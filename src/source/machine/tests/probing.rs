@@ -40,6 +40,23 @@ fn an_answer_is_compared_with_where_the_log_was_when_it_was_asked_for() {
 }
 
 #[test]
+fn a_watch_that_is_silent_while_the_history_goes_on_is_replaced() {
+    let mut bench = Bench::probing();
+    let actions = bench.step(probed(150, 60));
+    assert_eq!(requests(&actions), ["hang up", "watch 100"]);
+    assert!(phase(&actions).expect("a phase").live, "nothing is known to be wrong");
+    bench.step(Input::Connected);
+    assert_eq!(bench.due_in(), Duration::from_secs(60));
+}
+
+#[test]
+fn a_watch_that_has_just_spoken_is_believed() {
+    let mut bench = Bench::probing();
+    assert_eq!(requests(&bench.step(probed(150, 29))), [] as [&str; 0]);
+    assert_eq!(bench.at(), "0.100", "a probe moves nothing");
+}
+
+#[test]
 fn two_probes_without_an_answer_end_the_watch() {
     let mut bench = Bench::probing();
     assert_eq!(requests(&bench.after(10).step(failed(network()))), ["renew", "probe"]);
@@ -114,6 +131,7 @@ fn a_reader_that_has_caught_up_is_complete() {
     let mut bench = Bench::probing();
     let actions = bench.after(3).step(probed(150, 60));
     assert_eq!(complete_until(&actions), Some(at(60)), "when the probe was asked for");
+    bench.step(Input::Connected);
     let actions = bench.after(10).step(item_of(160, Change::Record, Duration::from_secs(5)));
     assert_eq!(complete_until(&actions), Some(at(73)));
 }

@@ -1,0 +1,80 @@
+//! The on-disk format, pinned: bytes that format 1 has written stay readable for ever.
+//!
+//! A test that fails here means a new format: a new version byte, and a step in `migrations/`.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::block::{self, Block, BlockError};
+use super::segment::Seal;
+use crate::event::{Generation, Header, Position, Record, StreamId};
+
+const BLOCK_KEY: &str = "0000000304343731310000";
+const BLOCK_VALUE: &str = "0179a5bc2f0100fc70110100fc87d61200030434383030fd90d3ca9f1703000001\
+    353e1c28b52ffd2035a90100010434373131fdf6d0ca9f170300000436663163075761726e696e67074261636b4f66\
+    6603506f640473686f7006636172742d301c28b52ffd201ce100007b226b696e64223a224576656e74222c22636f75\
+    6e74223a3330307d";
+const SEAL: &str = "015d39a0e7030434383030fc70110100fc50d41200fc87d61200fd2ad6ca9f17030000";
+
+fn position(version: &str) -> Position {
+    Position::new(Generation(3), version.parse().expect("version"))
+}
+
+fn time(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).expect("time")
+}
+
+fn block() -> Block {
+    let record = Record {
+        stream: StreamId::all_namespaces(),
+        position: position("4711"),
+        received_at: time(1_700_000_000_123),
+        header: Header {
+            uid: "6f1c".into(),
+            event_type: "Warning".into(),
+            reason: "BackOff".into(),
+            kind: "Pod".into(),
+            namespace: "shop".into(),
+            name: "cart-0".into(),
+        },
+        body: Bytes::from_static(br#"{"kind":"Event","count":300}"#),
+    };
+    let (number, sequence, written_at) = (70_000, 1_234_567, time(1_700_000_000_456));
+    Block { number, sequence, end: position("4800"), written_at, records: vec![record] }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string");
+        text
+    })
+}
+
+#[test]
+fn a_block_of_format_1_reads_back() {
+    let Block { records, .. } = block();
+    let written = block().encode().pairs.remove(0);
+    let stream = &records[0].stream;
+    let (key, value) = (bytes(BLOCK_KEY), bytes(BLOCK_VALUE));
+    let read: Result<_, BlockError> = block::read(stream, &key, &value, |_| Ok(None));
+    assert_eq!(read, Ok(block()), "written now: {} {}", hex(&written.0), hex(&written.1));
+    assert_eq!(written.0, key);
+}
+
+#[test]
+fn a_seal_of_format_1_reads_back() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let seal = Seal::new(&block(), 1_234_000, time(1_700_000_000_789));
+    seal.write(directory.path()).expect("write");
+    let file = directory.path().join("seal");
+    let written = std::fs::read(&file).expect("read");
+    std::fs::write(&file, bytes(SEAL)).expect("write");
+    let read = Seal::read(directory.path()).expect("read");
+    assert_eq!(read, Some(seal), "written now: {}", hex(&written));
+}
