@@ -80,10 +80,20 @@ impl Storage {
     /// behind it even if the process dies at once.
     pub(crate) async fn place_new_sinks(&self, sinks: &[&str]) -> Result<(), LogError> {
         let now = Timestamp::now();
+        // A log with records but without a single cursor has lost them all: delivering again what is
+        // held is better than passing over what some sink had not received.
+        let lost = self.state.cursors().is_empty();
         for stream in self.all_streams() {
+            let frontier = stream.frontier().filter(|_| !lost);
+            if lost && stream.frontier().is_some() {
+                tracing::warn!(
+                    stream = %stream.id(),
+                    "no cursor is known for this log; every sink receives all that it holds"
+                );
+            }
             for sink in sinks {
                 if self.state.cursor(sink, stream.id()).is_none() {
-                    let cursor = first_cursor(stream.frontier(), now);
+                    let cursor = first_cursor(frontier.clone(), now);
                     tell_place(sink, stream.id(), &cursor);
                     self.state.move_cursor(sink, stream.id(), cursor);
                 }

@@ -1,11 +1,16 @@
 //! What the end-to-end tests share: a relay's configuration as YAML, and events at a steady rate.
 
-#![allow(dead_code, unreachable_pub, clippy::expect_used)] // each test uses a part of it
+#![allow(dead_code, unreachable_pub, clippy::expect_used, clippy::format_push_string)] // each test uses a part of it
+
+pub mod continuous;
+pub mod metrics;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use kube_event_relay::relay::Status;
 use rig::{Client, Conservation, CreatedEvent, EventSpec, Received, Relay, RelayBuilder};
 
 /// The program under test.
@@ -21,13 +26,20 @@ pub struct Setup {
     source: String,
     log: String,
     sinks: String,
+    more: String,
 }
 
 impl Setup {
     /// Reads events through a kubeconfig, all of them, into `folder`/data.
     pub fn new(folder: &Path, kubeconfig: &Path) -> Self {
         let source = format!("kubeconfig: {}, start: all", kubeconfig.display());
-        Self { folder: folder.to_owned(), source, log: String::new(), sinks: String::new() }
+        Self {
+            folder: folder.to_owned(),
+            source,
+            log: String::new(),
+            sinks: String::new(),
+            more: String::new(),
+        }
     }
 
     /// More options of the source, in YAML's flow form: `eventTtl: 2s`.
@@ -54,6 +66,18 @@ impl Setup {
         self
     }
 
+    /// A sink in YAML's flow form: `{name: a, kind: log}`.
+    pub fn sink(mut self, sink: &str) -> Self {
+        self.sinks += &format!("  - {sink}\n");
+        self
+    }
+
+    /// A further key at the top of the file: `drainDeadline: 2s`.
+    pub fn option(mut self, line: &str) -> Self {
+        self.more += &format!("{line}\n");
+        self
+    }
+
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
@@ -61,9 +85,9 @@ impl Setup {
 
     /// Writes the file and returns its path.
     pub fn write(&self) -> PathBuf {
-        let Self { source, log, sinks, .. } = self;
+        let Self { source, log, sinks, more, .. } = self;
         let text = format!(
-            "cluster: rig\nsource: {{kubernetes: {{{source}}}}}\n\
+            "cluster: rig\n{more}source: {{kubernetes: {{{source}}}}}\n\
              log: {{dataDir: {}{log}}}\nadmin: {{listen: \"127.0.0.1:0\"}}\nsinks:\n{sinks}",
             self.data().display()
         );
@@ -78,6 +102,57 @@ impl Setup {
         let config = path.to_str().expect("a path of text").to_owned();
         Relay::builder(BINARY).without_admin().args(["run", "--config", &config])
     }
+}
+
+/// What the program answered to a command.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the program under test to its end.
+pub fn program(arguments: &[&str]) -> Answer {
+    let output = Command::new(BINARY).args(arguments).stdin(Stdio::null()).output();
+    let output = output.expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    Answer { code: output.status.code(), stdout, stderr }
+}
+
+/// Asks the relay until its status is as wanted, and returns that.
+pub async fn status_when(relay: &Relay, mut wanted: impl FnMut(&Status) -> bool) -> Status {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let status = relay.get_json("/api/v1/status").await;
+        let status: Status = serde_json::from_value(status).expect("a status");
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < give_up, "not within {PATIENCE:?}: {status:#?}");
+        // Nothing tells when it changes.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until every watch is open and agrees with the API server, and returns the status.
+pub async fn live(relay: &Relay) -> Status {
+    status_when(relay, |status| status.streams.iter().all(|stream| stream.live)).await
+}
+
+/// A metric of the stream of all namespaces: `gaps_total`.
+pub async fn stream_metric(relay: &Relay, name: &str) -> u64 {
+    let line = format!("kube_event_relay_stream_{name}{{stream=\"all-namespaces\"}} ");
+    let metrics = relay.get_text("/metrics").await;
+    let value = metrics.lines().find_map(|text| text.strip_prefix(line.as_str()));
+    value.unwrap_or_else(|| panic!("no {line} in\n{metrics}")).parse().expect("a number")
+}
+
+/// Whether so many records were received, and every sink is done with them.
+pub fn all_done(status: &Status, records: usize) -> bool {
+    let received: u64 = status.streams.iter().map(|stream| stream.records).sum();
+    received == records as u64 && status.sinks.iter().all(|sink| sink.lag_records == 0)
 }
 
 /// Creates the events with these numbers one after another, at a steady rate.

@@ -115,6 +115,25 @@ async fn a_log_that_is_lost_begins_again_in_its_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cursors_that_are_lost_twice_deliver_again_rather_than_pass_over() {
+    let directory = tempdir().expect("a directory");
+    let (api, script) = cluster(&[]);
+    let (one, mut first) = sink("one", QUICK);
+    let relay = Running::start(directory.path(), api, vec![one]).await.expect("started");
+    script.events(1..=20);
+    assert_eq!(first.accepted(20).await.len(), 20);
+    relay.stop().await.expect("stopped in order");
+    std::fs::remove_dir_all(directory.path().join("state")).expect("removed");
+    std::fs::remove_file(directory.path().join("cursors.json")).expect("removed");
+
+    let (api, _script) = cluster(&[]);
+    let (one, mut first) = sink("one", QUICK);
+    let relay = Running::start(directory.path(), api, vec![one]).await.expect("started");
+    assert_eq!(first.accepted(20).await, (1..=20).collect::<Vec<_>>());
+    relay.stop().await.expect("stopped in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sink_new_to_a_log_receives_what_comes_from_now_on() {
     let directory = tempdir().expect("a directory");
     let (api, script) = cluster(&[]);

@@ -5,9 +5,11 @@
 
 use crate::client::Client;
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// An event to be created.
 #[derive(Debug, Clone)]
@@ -109,6 +111,20 @@ impl Client {
         CreatedEvent::from_object(&created)
     }
 
+    /// Like [`Client::create_event`], but `None` when that fails or takes too long:
+    /// whether there is such an event then, only a list can tell.
+    pub async fn try_create_event(
+        &self,
+        namespace: &str,
+        event: &EventSpec,
+        patience: Duration,
+    ) -> Option<CreatedEvent> {
+        let request = self.request(Method::POST, &events_path(namespace)).timeout(patience);
+        let answer = request.json(&event.body(namespace)).send().await.ok()?;
+        let created = answer.error_for_status().ok()?.json().await.ok()?;
+        Some(CreatedEvent::from_object(&created))
+    }
+
     /// Creates `count` events with names of their own, `concurrency` at a time, in
     /// no particular order; returns them ordered by resourceVersion.
     pub async fn create_events(
@@ -175,6 +191,13 @@ impl Client {
             Value::Array(items) => items,
             other => panic!("a list without items: {other}"),
         }
+    }
+
+    /// All events of all namespaces, whoever created them.
+    pub async fn existing_events(&self) -> Vec<CreatedEvent> {
+        let list = self.get("/api/v1/events").await;
+        let items = list["items"].as_array().expect("a list");
+        items.iter().map(CreatedEvent::from_object).collect()
     }
 }
 
