@@ -59,11 +59,19 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
         };
         let Some(shared) = shared.upgrade() else { return };
         let committed = writer.commit(&shared, matches!(request, Some(Request::Close)));
-        if let Err(error) = &committed {
-            tracing::error!(%error, "the state cannot be made durable.");
-            shared.memory().failure = Some(error.clone());
-        }
-        let failed = committed.is_err();
+        let failed = match &committed {
+            Ok(()) => false,
+            // Nothing is lost: the next commit tries again. Whoever asked is told that it is not durable.
+            Err(LogError::Full { path }) => {
+                tracing::warn!(path = %path.display(), "the volume is full; cursors are kept in memory.");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "the state cannot be made durable.");
+                shared.memory().failure = Some(error.clone());
+                true
+            }
+        };
         // Whoever asked may have stopped waiting.
         match request {
             Some(Request::Sync { answer }) => drop(answer.send(committed)),
@@ -90,14 +98,11 @@ impl Writer {
             (std::mem::take(&mut memory.pending), memory.cursors.clone(), memory.revision)
         };
         if !pending.is_empty() {
-            match self.write(&pending, revision) {
-                Err(LogError::Full { path }) => {
-                    tracing::warn!(path = %path.display(), "the volume is full; cursors are kept in memory.");
-                    self.put_back(shared, pending);
-                    return if closing { Err(LogError::Full { path }) } else { Ok(()) };
-                }
-                written => written?,
+            let written = self.write(&pending, revision);
+            if matches!(written, Err(LogError::Full { .. })) {
+                self.put_back(shared, pending);
             }
+            written?;
             shared.memory().durable.clone_from(&cursors);
         }
         let due = closing || self.copied_at.is_none_or(|at| at.elapsed() >= COPY_INTERVAL);
