@@ -61,8 +61,8 @@ impl ApiServer {
             // Both need controllers, and none run here.
             "--endpoint-reconciler-type=none".into(),
             "--disable-admission-plugins=ServiceAccount".into(),
-            // The server tells of its own start in events of this API, now and then. Tests count
-            // on their own being the only ones, and write them by the other API.
+            // Now and then the server tells of itself in events of this API. Tests count on their
+            // own being the only ones, and write them by the other API.
             "--runtime-config=events.k8s.io/v1=false".into(),
             // No limit of its own: the proxy tells the relay to slow down when a test wants it.
             "--enable-priority-and-fairness=false".into(),
