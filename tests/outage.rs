@@ -5,10 +5,8 @@
 
 mod harness;
 
-use std::collections::HashMap;
-
-use harness::{PATIENCE, Setup, accepted, create_at_rate, distinct};
-use rig::{Behaviour, Cluster, Received, Receiver};
+use harness::{PATIENCE, Setup, accepted, create_at_rate, distinct, same_bytes_under_each_key};
+use rig::{Behaviour, Cluster, Receiver};
 
 const EVENTS: usize = 2_000;
 const PER_SECOND: u32 = 50;
@@ -44,14 +42,4 @@ async fn an_outage_of_any_kind_loses_nothing() {
         same_bytes_under_each_key(&requests);
     }
     assert!(relay.terminate().await.success());
-}
-
-/// A key stands for one request: whoever sees it again sees the same bytes again.
-fn same_bytes_under_each_key(requests: &[Received]) {
-    let mut bodies: HashMap<&str, &[u8]> = HashMap::new();
-    for request in requests {
-        let key = request.header("idempotency-key").expect("every request has a key");
-        let first = bodies.entry(key).or_insert(&request.body);
-        assert_eq!(*first, request.body, "key {key} came with other bytes");
-    }
 }

@@ -5,6 +5,7 @@
 pub mod continuous;
 pub mod metrics;
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -186,4 +187,14 @@ pub fn distinct(requests: &[Received]) -> usize {
     let accepted = requests.iter().filter(|request| request.accepted());
     let keys = accepted.filter_map(|request| request.header("idempotency-key"));
     keys.collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// A key stands for one request: whoever sees it again sees the same bytes again.
+pub fn same_bytes_under_each_key(requests: &[Received]) {
+    let mut bodies: HashMap<&str, &[u8]> = HashMap::new();
+    for request in requests {
+        let key = request.header("idempotency-key").expect("every request has a key");
+        let first = bodies.entry(key).or_insert(&request.body);
+        assert_eq!(*first, request.body, "key {key} came with other bytes");
+    }
 }
