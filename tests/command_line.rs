@@ -164,7 +164,7 @@ fn a_wrong_file_is_refused_with_its_place() {
             "relay.yaml:4:13: sink \"a\": option ulr: ",
         ),
         (
-            sink("").replace("}", ", ca: missing.crt}"),
+            sink("").replace('}', ", ca: missing.crt}"),
             "relay.yaml:4:38: sink \"a\": option ca: missing.crt: No such file",
         ),
         ("sinks: [\n".to_owned(), "relay.yaml:"),

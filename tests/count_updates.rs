@@ -48,7 +48,7 @@ async fn every_count_is_a_record_and_a_deletion_is_none() {
         status.streams[0].frontier.as_deref() == Some(deletion.as_str())
     })
     .await;
-    assert_eq!(status.streams[0].records as usize, versions.len(), "a deletion is no record");
+    assert_eq!(status.streams[0].records, versions.len() as u64, "a deletion is no record");
     // What is sent is sent in order: a request about the deletion would come before this one.
     client.create_event("default", &EventSpec::new("afterwards")).await;
     let requests = receiver.wait_for(PATIENCE, |requests| requests.len() > versions.len()).await;
