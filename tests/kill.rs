@@ -11,25 +11,33 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use harness::{PATIENCE, Setup, same_bytes_under_each_key};
+use harness::{PATIENCE, Setup, all_done, same_bytes_under_each_key, status_when};
 use kube_event_relay::event::Position;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rig::{
-    Answer, Behaviour, Client, Cluster, Conservation, CreatedEvent, EventSpec, Received, Receiver,
+    Answer, Behaviour, Client, Cluster, Conservation, CreatedEvent, EventSpec, HttpProxy, Kind,
+    Received, Receiver, Relay, Seen,
 };
 
-/// Events that exist before the first start.
-const EXISTING: usize = 300;
+/// Events that exist before the first start: three pages of a list.
+const EXISTING: usize = 1_200;
+/// Events on a page of a list.
+const PAGE: usize = 500;
 /// Bytes of an event's message, none of which compress well: segments are to be sealed and trimmed.
 const MESSAGE_BYTES: usize = 6_000;
 /// Longest life of a relay, in milliseconds.
 const LIFE_MAX: f64 = 2_000.0;
-/// The first lives end while the existing events are listed: their number, and the longest of them.
-const SHORT_LIVES: u64 = 6;
-const SHORT_LIFE_MAX: f64 = 150.0;
+/// Lives that end while existing events are listed: the first, one in so many.
+const LISTING: u64 = 8;
+/// Longest time from a page of a list to the end, in milliseconds.
+const LISTING_MAX: f64 = 60.0;
+/// Lives that end when a segment is removed: one in so many.
+const TRIMMING: u64 = 5;
+/// How often a relay looks for segments to be removed.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_killed_at_any_moment_loses_nothing() {
@@ -41,7 +49,10 @@ async fn a_relay_that_is_killed_at_any_moment_loses_nothing() {
     let cluster = Cluster::builder().apiserver_arg("--etcd-compaction-interval=0").start().await;
     let writer = Writer::existing(cluster.client()).await;
     let (steady, flaky) = (Receiver::start(), Receiver::start());
-    let setup = Setup::new(cluster.folder(), cluster.kubeconfig_path())
+    let proxy = HttpProxy::start(cluster.client());
+    let kubeconfig = cluster.folder().join("proxy.kubeconfig");
+    proxy.write_kubeconfig(&kubeconfig);
+    let setup = Setup::new(cluster.folder(), &kubeconfig)
         .log("retain: 0s")
         .webhook("steady", &steady.url(), "")
         .webhook("flaky", &flaky.url(), "");
@@ -50,20 +61,28 @@ async fn a_relay_that_is_killed_at_any_moment_loses_nothing() {
     let writing = tokio::spawn(async move { writing.write(seed).await });
 
     let mut runs = Runs::default();
-    let mut first_segment = None;
     for number in 0..kills {
-        flaky.behave(mood(&mut random));
-        let running = relay.start();
-        tokio::time::sleep(life(
-            &mut random,
-            if number < SHORT_LIVES { SHORT_LIFE_MAX } else { LIFE_MAX },
-        ))
-        .await;
+        let oldest = oldest_segment(&setup.data());
+        runs.resumed += usize::from(oldest.is_some());
+        let trimming = oldest.is_some() && number % TRIMMING == 0;
+        // A segment is removed when both receivers have what is in it.
+        flaky.behave(if trimming { Behaviour::status(200) } else { mood(&mut random) });
+        let before = proxy.seen().len();
+        let (running, started) = (relay.start(), Instant::now());
+        if oldest.is_none() && number < kills / LISTING {
+            let page = random.random_range(1..=EXISTING.div_ceil(PAGE));
+            proxy.wait_for(PATIENCE, |all| pages(&all[before..]) >= page).await;
+            tokio::time::sleep(life(&mut random, LISTING_MAX)).await;
+        } else if trimming {
+            until_trimmed(&setup.data()).await;
+        } else {
+            tokio::time::sleep(life(&mut random, LIFE_MAX)).await;
+        }
+        assert!(running.is_running(), "it ended by itself: {:#?}", running.lines());
         running.kill().await;
         runs.end(&steady, &flaky);
-        let oldest = oldest_segment(&setup.data());
-        runs.before_the_log += usize::from(oldest.is_none());
-        first_segment = first_segment.or(oldest);
+        runs.killed(&proxy.seen()[before..], oldest.as_ref(), &setup.data());
+        runs.ready.extend(ready(&running, started));
         // Until a list has been taken over, a change would rightly replace the version before it.
         writer.bumping.store(steady.count() > 0, Ordering::Relaxed);
     }
@@ -79,29 +98,64 @@ async fn a_relay_that_is_killed_at_any_moment_loses_nothing() {
         verdict.assert();
         same_bytes_under_each_key(&requests);
     }
-    let oldest = oldest_segment(&setup.data()).expect("there is a log");
-    println!(
-        "{} kills before there was a log, oldest segment {first_segment:?} at first, {oldest} at last",
-        runs.before_the_log
-    );
+    let end = status_when(&running, |status| all_done(status, created.len())).await;
+    assert_eq!(end.streams[0].gaps, [], "nothing was missed, so nothing is reported");
+    assert!(end.sinks.iter().all(|sink| sink.lost == 0 && sink.dead_letters == 0));
+    assert_eq!(names(&setup.data(), ".damaged"), 0, "a kill damages nothing");
+    runs.print();
     assert!(running.terminate().await.success());
-    assert!(runs.before_the_log > 0, "the relay was killed before it had taken over the list");
-    assert!(first_segment.is_some_and(|first| first < oldest), "segments were trimmed meanwhile");
-    assert!(runs.interrupted(&steady), "the relay was killed while there was something to deliver");
+    assert!(runs.listing > 0, "it was killed in the middle of a list");
+    assert!(runs.watching > 0 && runs.resumed > 0, "it was killed while it watched, and resumed");
+    assert!(runs.trimming > 0, "it was killed when a segment had been removed");
+    assert!(runs.interrupted(&steady), "it was killed while there was something to deliver");
 }
 
-/// How many requests each receiver had when a relay was killed.
+/// What became of the relays that were killed.
 #[derive(Default)]
 struct Runs {
+    /// Requests that each receiver had then.
     steady: Vec<usize>,
     flaky: Vec<usize>,
-    before_the_log: usize,
+    /// Started with a log.
+    resumed: usize,
+    /// Killed after a page of a list was asked for, and before a watch was.
+    listing: usize,
+    /// Killed after a watch was asked for.
+    watching: usize,
+    /// Killed after it had removed a segment.
+    trimming: usize,
+    /// Killed in the middle of removing one.
+    removing: usize,
+    /// How long it took from the start to the watch.
+    ready: Vec<Duration>,
 }
 
 impl Runs {
     fn end(&mut self, steady: &Receiver, flaky: &Receiver) {
         self.steady.push(steady.count());
         self.flaky.push(flaky.count());
+    }
+
+    fn killed(&mut self, seen: &[Seen], oldest_before: Option<&Position>, data: &Path) {
+        let watched = seen.iter().any(|seen| seen.kind == Kind::Watch);
+        self.watching += usize::from(watched);
+        self.listing += usize::from(!watched && pages(seen) > 0);
+        self.trimming +=
+            usize::from(oldest_before.is_some() && oldest_segment(data).as_ref() > oldest_before);
+        self.removing += names(data, ".removing");
+    }
+
+    fn print(&mut self) {
+        let Self { resumed, listing, watching, trimming, removing, ready, .. } = self;
+        println!(
+            "{resumed} started with a log; killed: {listing} while listing, {watching} while watching, \
+             {trimming} after a trim, {removing} in the middle of one"
+        );
+        ready.sort();
+        if let [least, .., most] = ready[..] {
+            let median = ready[ready.len() / 2];
+            println!("start to watch: {least:.0?} to {most:.0?}, median {median:.0?}");
+        }
     }
 
     /// Whether most relays lived long enough to deliver something.
@@ -209,8 +263,37 @@ fn oracle(requests: &[Received], ends: &[usize], created: &[CreatedEvent]) -> Co
     oracle
 }
 
+/// How many pages of a list were asked for. A probe is a list of one event.
+fn pages(seen: &[Seen]) -> usize {
+    let limit = format!("limit={PAGE}");
+    seen.iter().filter(|seen| seen.kind == Kind::List && seen.target.contains(&limit)).count()
+}
+
+/// How long it took the relay to watch, if it lived to see it.
+fn ready(relay: &Relay, started: Instant) -> Option<Duration> {
+    let lines = relay.lines();
+    let watching = lines.iter().find(|line| line.text.contains("watching events"))?;
+    Some(watching.arrived - started)
+}
+
+/// Waits for the removal of a segment, or for a while.
+async fn until_trimmed(data: &Path) {
+    let (before, give_up) = (oldest_segment(data), Instant::now() + 3 * TRIM_INTERVAL);
+    while oldest_segment(data) == before && Instant::now() < give_up {
+        // Nothing tells when it happens.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 fn oldest_segment(data: &Path) -> Option<Position> {
-    let entries = std::fs::read_dir(data.join("streams/all-namespaces")).ok()?;
-    let position = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().parse().ok();
-    entries.flatten().filter_map(position).min()
+    segments(data).iter().filter_map(|name| name.parse().ok()).min()
+}
+
+fn names(data: &Path, end: &str) -> usize {
+    segments(data).iter().filter(|name| name.ends_with(end)).count()
+}
+
+fn segments(data: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(data.join("streams/all-namespaces")) else { return vec![] };
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
