@@ -43,4 +43,4 @@ fi
 step "servers of the rig"
 tests/rig/build.sh
 step "tests"
-cargo test --workspace
+cargo test --workspace --no-fail-fast
