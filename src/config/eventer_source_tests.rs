@@ -1,3 +1,5 @@
+//! kube-eventer's `--source`, option by option.
+
 use super::*;
 
 fn read(text: &str) -> Result<(KubernetesConfig, Vec<String>), String> {

@@ -1,3 +1,5 @@
+//! kube-eventer's flags, as users write them and as they get them wrong.
+
 use proptest::prelude::*;
 
 use super::parser::parse;

@@ -1,3 +1,5 @@
+//! The YAML file: what can be written, and what a mistake is answered with.
+
 use std::path::Path;
 
 use proptest::prelude::*;
