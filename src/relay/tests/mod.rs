@@ -288,26 +288,3 @@ async fn a_full_log_that_drops_counts_exactly_what_the_sink_never_received() {
     assert!(accepted.is_sorted() && accepted.last() == Some(&25_600));
     relay.stop().await.expect("stopped in order");
 }
-
-/// Records per second through the real log into one sink. Run alone, with `--ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement, not a check"]
-async fn throughput_with_the_real_log() {
-    const RECORDS: usize = 100_000;
-    let directory = tempdir().expect("a directory");
-    for batch in [1, 10, 100] {
-        let path = directory.path().join(batch.to_string());
-        let (api, script) = cluster(&[]);
-        let (mut one, mut switch) = sink("one", QUICK);
-        one.profile.limits.max_records = batch;
-        switch.outcome.send_replace(busy());
-        let relay = Running::start(&path, api, vec![one]).await.expect("started");
-        script.events(1..=RECORDS as u64);
-        relay.until(|status| status.sinks[0].lag_records == RECORDS as u64).await;
-        let begun = std::time::Instant::now();
-        switch.outcome.send_replace(Outcome::Accepted);
-        switch.accepted(RECORDS).await;
-        println!("batch {batch}: {RECORDS} records in {:?}", begun.elapsed());
-        relay.stop().await.expect("stopped in order");
-    }
-}

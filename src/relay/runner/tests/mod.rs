@@ -1,6 +1,5 @@
 //! The runner as a whole, with time under control.
 
-mod overhead;
 mod property;
 
 use std::time::Duration;
