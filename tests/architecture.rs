@@ -44,7 +44,7 @@ const CONFINED: [(&str, &str); 4] = [
     ("sled::", "src/log/database.rs"),
     ("kube::", "src/source/"),
     ("k8s_openapi::", "src/source/"),
-    ("zstd::", "src/log/block.rs"),
+    ("zstd::", "src/log/compression.rs"),
 ];
 
 /// Longest source file, in lines.

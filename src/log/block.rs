@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::NewRecord;
+use super::{NewRecord, compression};
 use crate::event::{Generation, Header, Position, Record, StreamId};
 
 /// Most records in a block.
@@ -37,8 +37,6 @@ const BODIES_TARGET: usize = 96 << 10;
 const FORMAT: u8 = 1;
 const HEAD: usize = 7;
 const PART_LIMIT: usize = VALUE_LIMIT - HEAD;
-/// Level 1 is the fastest; higher ones gain a few percent on blocks of this size.
-const COMPRESSION_LEVEL: i32 = 1;
 /// Larger than any event: the API server refuses objects above 1.5 MiB, times the most a block holds.
 const DECODED_LIMIT: usize = 256 << 20;
 
@@ -182,7 +180,7 @@ impl Block {
         }
         let heads = encode(&heads);
         let (heads_length, bodies_length) = (length(heads.len()), length(bodies.len()));
-        let (heads, bodies) = (compress(&heads), compress(&bodies));
+        let (heads, bodies) = (compression::compress(&heads), compression::compress(&bodies));
         let mut payload = encode(&Preface {
             number: self.number,
             sequence: self.sequence,
@@ -364,18 +362,12 @@ fn decode_from<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, BlockError> 
     codec().deserialize_from(bytes).map_err(|_| BlockError::Malformed("cannot be decoded"))
 }
 
-/// Compression into memory cannot fail.
-#[allow(clippy::expect_used)]
-fn compress(bytes: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(bytes, COMPRESSION_LEVEL).expect("compression into memory")
-}
-
 fn decompress(bytes: &[u8], length: u32) -> Result<Vec<u8>, BlockError> {
     if length as usize > DECODED_LIMIT {
         return Err(BlockError::Malformed("length"));
     }
-    let plain = zstd::bulk::decompress(bytes, length as usize)
-        .map_err(|_| BlockError::Malformed("cannot be decompressed"))?;
+    let plain = compression::decompress(bytes, length as usize)
+        .ok_or(BlockError::Malformed("cannot be decompressed"))?;
     if plain.len() == length as usize { Ok(plain) } else { Err(BlockError::Malformed("length")) }
 }
 

@@ -11,6 +11,7 @@
 
 mod block;
 mod cache;
+mod compression;
 mod config;
 mod database;
 mod directory;
