@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod cursor;
 pub mod event;
+pub mod fault;
 pub mod log;
 pub mod relay;
 pub mod setting;

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::expect_used, clippy::format_push_string)] // each test uses a part of it
 
 pub mod continuous;
+pub mod exerciser;
 pub mod metrics;
 
 use std::collections::HashMap;
