@@ -20,6 +20,7 @@ mod error;
 mod files;
 #[cfg(test)]
 mod format_tests;
+mod head;
 mod pool;
 mod reader;
 mod recovery;
