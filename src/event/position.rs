@@ -45,6 +45,12 @@ impl Position {
         Self { generation, resource_version }
     }
 
+    /// The position right before this one in its generation, if there is one.
+    #[must_use]
+    pub fn previous(&self) -> Option<Self> {
+        Some(Self::new(self.generation, self.resource_version.previous()?))
+    }
+
     /// Bytes that sort as positions do: generation (big endian), number of digits, digits.
     #[must_use]
     pub fn to_key(&self) -> Vec<u8> {

@@ -33,6 +33,22 @@ impl ResourceVersion {
         Self("1".into())
     }
 
+    /// The version right before this one; none is before the first.
+    #[must_use]
+    pub fn previous(&self) -> Option<Self> {
+        let mut digits = self.0.as_bytes().to_vec();
+        for digit in digits.iter_mut().rev() {
+            if *digit > b'0' {
+                *digit -= 1;
+                break;
+            }
+            *digit = b'9';
+        }
+        // 100 has become 099; 1 has become 0, which is no version.
+        let text = std::str::from_utf8(&digits).ok()?;
+        text.trim_start_matches('0').parse().ok()
+    }
+
     /// The decimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -119,6 +135,13 @@ mod tests {
                 version(&left.to_string()).cmp(&version(&right.to_string())),
                 left.cmp(&right)
             );
+        }
+
+        #[test]
+        fn counts_down_like_numbers(number in 1u128..) {
+            let expected = Some(number - 1).filter(|before| *before > 0);
+            let before = version(&number.to_string()).previous();
+            prop_assert_eq!(before, expected.map(|number| version(&number.to_string())));
         }
     }
 }

@@ -70,8 +70,8 @@ pub enum Chunk {
         /// Number of records of the stream up to `end`.
         sequence: u64,
     },
-    /// A segment could not be read and was moved aside: records after the reader's position and up
-    /// to `end` may be missing.
+    /// A segment could not be read and was moved aside, and nobody has filled the hole it left in
+    /// time: records after the reader's position and up to `end` are missing.
     Damaged {
         /// Reading goes on after this position.
         end: Position,

@@ -43,6 +43,13 @@ impl Head {
         }
     }
 
+    /// Whether something of the segment at `path` was ever published, as far as its head tells: also
+    /// a damaged one does.
+    pub(super) fn is_there(path: &Path) -> Result<bool, LogError> {
+        let file = path.join(HEAD);
+        file.try_exists().map_err(|error| LogError::io("look for", &file, &error))
+    }
+
     /// Writes it, durably.
     pub(super) fn write(&self, path: &Path) -> Result<(), LogError> {
         let file = path.join(HEAD);

@@ -7,12 +7,13 @@
 //! 3. Cancelling a call loses nothing: the place moves only when a chunk is returned.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::block::Block;
 use super::entry::{Chunk, Records};
+use super::hole::Way;
 use super::stream::{Inner, Place, blocking};
 use super::{Frontier, LogError};
 use crate::event::Position;
@@ -27,6 +28,8 @@ pub struct Reader {
     next: Option<u64>,
     /// Set when a segment could not be opened for want of room on the volume.
     no_room: bool,
+    /// Until when a repair of the hole that comes next is awaited.
+    repair: Option<Instant>,
 }
 
 /// How often reading is tried again on a full volume.
@@ -36,26 +39,33 @@ const ROOM_POLL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 enum Found {
     Block(Block),
-    Damaged(Position),
+    /// Nothing but what lies behind a hole that may be repaired until then.
+    Awaited(Instant),
+    /// What lies before this position is lost.
+    Lost(Position),
     Nothing,
 }
 
 impl Reader {
     pub(super) fn new(stream: Arc<Inner>, after: Option<Position>) -> Self {
         let frontier = stream.frontier.subscribe();
-        Self { stream, frontier, after, next: None, no_room: false }
+        Self { stream, frontier, after, next: None, no_room: false, repair: None }
     }
 
     /// What follows; waits for it.
     pub async fn next(&mut self) -> Result<Chunk, LogError> {
         loop {
+            let mut holes = self.stream.holes.changes();
             if let Some(chunk) = self.try_next().await? {
                 return Ok(chunk);
             }
+            let patience = self.repair.map(tokio::time::Instant::from_std);
             tokio::select! {
                 // The sender lives as long as the stream this reader holds.
                 _open = self.frontier.changed() => {}
                 () = tokio::time::sleep(ROOM_POLL), if self.no_room => {}
+                () = holes.changed(), if patience.is_some() => {}
+                () = until(patience), if patience.is_some() => {}
             }
         }
     }
@@ -66,15 +76,15 @@ impl Reader {
         if self.after.as_ref().is_some_and(|after| *after >= frontier.position) {
             return Ok(None);
         }
-        if let Some(number) = self.next
-            && let Some(block) = self.stream.context.cache.get(&self.stream.id, number)
+        if let (Some(after), Some(_)) = (&self.after, self.next)
+            && let Some(block) = self.stream.context.cache.get(&self.stream.id, after)
         {
             return Ok(self.pass(block, &frontier));
         }
         let (stream, after, next) = (self.stream.clone(), self.after.clone(), self.next);
         let found = blocking(move || {
             // sled cannot open a database on a full volume: room is made of the reserve, or awaited.
-            find(&stream, after.as_ref(), next).inspect_err(|error| {
+            find_way(&stream, after.as_ref(), next).inspect_err(|error| {
                 if matches!(error, LogError::Full { .. }) {
                     stream.context.reserve.give_up();
                 }
@@ -86,17 +96,20 @@ impl Reader {
             tracing::warn!(stream = %self.stream.id, "the volume is full; reading waits for room.");
             return Ok(None);
         }
-        match found? {
-            Found::Nothing => Ok(None),
+        let found = found?;
+        self.repair = if let Found::Awaited(until) = found { Some(until) } else { None };
+        match found {
+            Found::Nothing | Found::Awaited(_) => Ok(None),
             Found::Block(block) => {
                 let block = Arc::new(block);
-                if block.end <= frontier.position {
-                    self.stream.context.cache.put(&self.stream.id, block.clone());
+                if let (Some(after), Some(_)) = (&self.after, self.next)
+                    && block.end <= frontier.position
+                {
+                    self.stream.context.cache.put(&self.stream.id, after, block.clone());
                 }
                 Ok(self.pass(block, &frontier))
             }
-            Found::Damaged(end) => {
-                let end = self.after.clone().max(Some(end.clone())).unwrap_or(end);
+            Found::Lost(end) => {
                 self.after = Some(end.clone());
                 self.next = None;
                 Ok(Some(Chunk::Damaged { end }))
@@ -120,6 +133,28 @@ impl Reader {
     }
 }
 
+/// What follows a position, or what to do about a hole that comes first.
+fn find_way(
+    stream: &Inner,
+    after: Option<&Position>,
+    next: Option<u64>,
+) -> Result<Found, LogError> {
+    loop {
+        let revision = stream.holes.revision();
+        let found = find(stream, after, next)?;
+        // A hole that came or went meanwhile may lie between the two.
+        if stream.holes.revision() != revision {
+            continue;
+        }
+        let Found::Block(block) = &found else { return Ok(found) };
+        return Ok(match stream.holes.way(after, block.first()) {
+            Way::Free => found,
+            Way::Wait(until) => Found::Awaited(until),
+            Way::Pass(end) => Found::Lost(end),
+        });
+    }
+}
+
 /// The block after a position: block number `next`, when the position is the end of a block.
 fn find(stream: &Inner, after: Option<&Position>, next: Option<u64>) -> Result<Found, LogError> {
     let mut place = stream.place(after);
@@ -133,10 +168,8 @@ fn find(stream: &Inner, after: Option<&Position>, next: Option<u64>) -> Result<F
             // The end of this segment; trimming may have removed it meanwhile.
             Ok(None) => place = stream.place_after(here.first()),
             Err(error @ LogError::Damaged { .. }) if here.seal().is_some() && stream.has(&here) => {
-                return Ok(match stream.quarantine(&here, &error) {
-                    Some(end) => Found::Damaged(end),
-                    None => return find(stream, after, None),
-                });
+                stream.quarantine(&here, &error);
+                return find(stream, after, None);
             }
             // Trimmed, or moved aside for another reader, while this one was about to read it.
             Err(_) if !stream.has(&here) => return find(stream, after, None),
@@ -166,5 +199,12 @@ fn check(
             damaged("a block is missing")
         }
         _ => Ok(found),
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{self, Block, BlockError};
 use super::database::{Database, Tuning};
+use super::head::Head;
 use super::{LogError, files};
 use crate::event::{Position, StreamId};
 
@@ -103,8 +104,8 @@ pub(super) struct Segment {
 /// What reading a whole segment has shown.
 #[derive(Debug)]
 pub(super) struct Verified {
-    /// Records of the stream before it.
-    pub(super) first_sequence: u64,
+    /// What its head has to say.
+    pub(super) head: Head,
     /// Its last block.
     pub(super) last: Block,
     /// Encoded bytes of its blocks.
@@ -202,10 +203,14 @@ impl Segment {
         self.database.commit()
     }
 
-    /// Reads every block and checks that their numbers have no hole.
+    /// Reads every block and checks that their numbers have no hole, and that they begin as its head
+    /// says.
     pub(super) fn verify(&self) -> Result<Option<Verified>, LogError> {
         let Some(first) = self.following(None)? else { return Ok(None) };
-        let first_sequence = first.sequence - first.records.len() as u64;
+        let head = Head::new(&first);
+        if Head::read(self.path())?.is_some_and(|written| written != head) {
+            return Err(self.damaged("its first blocks are missing"));
+        }
         let mut last = first;
         while let Some(next) = self.next(&last.end)? {
             if next.number != last.number + 1 {
@@ -215,7 +220,7 @@ impl Segment {
         }
         let pairs = self.database.with_prefix(&[])?;
         let bytes = pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
-        Ok(Some(Verified { first_sequence, last, bytes }))
+        Ok(Some(Verified { head, last, bytes }))
     }
 
     pub(super) fn damaged(&self, what: &str) -> LogError {
@@ -253,19 +258,55 @@ impl Segment {
 
 /// A name next to `path` for a segment that was found damaged; never one that exists.
 pub(super) fn quarantine_name(path: &Path) -> PathBuf {
+    free_name(path, QUARANTINED)
+}
+
+/// The same for one that cannot be read and of which nothing was ever published.
+pub(super) fn unpublished_name(path: &Path) -> PathBuf {
+    free_name(path, UNPUBLISHED)
+}
+
+fn free_name(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut aside = path.with_file_name(format!("{name}{QUARANTINED}"));
+    let mut aside = path.with_file_name(format!("{name}{ending}"));
     let mut attempt = 1;
     while aside.exists() {
         attempt += 1;
-        aside = path.with_file_name(format!("{name}-{attempt}{QUARANTINED}"));
+        aside = path.with_file_name(format!("{name}-{attempt}{ending}"));
     }
     aside
 }
 
-/// Whether the name is that of a segment moved aside.
-pub(super) fn is_quarantined(name: &str) -> bool {
-    name.ends_with(QUARANTINED)
+/// What the name of a directory in a stream says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// A segment that begins here.
+    Segment(Position),
+    /// One that began here and was moved aside because it was damaged.
+    Quarantined(Position),
+    /// One that was moved aside before anything of it was published.
+    Unpublished,
+    /// Its removal has begun.
+    Doomed,
+    /// Not a segment.
+    Foreign,
+}
+
+impl Name {
+    pub(super) fn of(name: &str) -> Self {
+        if files::is_doomed(name) {
+            return Self::Doomed;
+        }
+        if let Some(kept) = name.strip_suffix(QUARANTINED) {
+            let first = kept.split_once('-').map_or(kept, |(first, _)| first);
+            return first.parse().map_or(Self::Foreign, Self::Quarantined);
+        }
+        if name.ends_with(UNPUBLISHED) {
+            return Self::Unpublished;
+        }
+        name.parse().map_or(Self::Foreign, Self::Segment)
+    }
 }
 
 const QUARANTINED: &str = ".damaged";
+const UNPUBLISHED: &str = ".unpublished";

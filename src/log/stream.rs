@@ -15,10 +15,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::block::Block;
 use super::cache::Cache;
+use super::hole::{Hole, HoleChanges, Holes};
 use super::pool::Pool;
 use super::reader::Reader;
+use super::repair::Repair;
 use super::reserve::Reserve;
-use super::segment::{self, Seal, Segment};
+use super::segment::{Seal, Segment};
 use super::staging::Staging;
 use super::writer::{Command, Writer};
 use super::{DataDirectory, Entry, Frontier, Gap, LogError, SegmentInfo, Trimmed, files};
@@ -60,25 +62,27 @@ pub(super) struct Inner {
     pub(super) path: PathBuf,
     pub(super) context: Arc<Context>,
     pub(super) frontier: watch::Sender<Option<Frontier>>,
+    pub(super) holes: Holes,
     segments: RwLock<Segments>,
-    damages: Mutex<Vec<Gap>>,
+    /// Gaps that nobody has taken yet.
+    pub(super) damages: Mutex<Vec<Gap>>,
     failure: OnceLock<String>,
 }
 
 #[derive(Debug, Default)]
-struct Segments {
+pub(super) struct Segments {
     /// By the position of the first block.
-    by_first: BTreeMap<Position, Known>,
+    pub(super) by_first: BTreeMap<Position, Known>,
     /// The one being written, while it is open.
     active: Option<Arc<Segment>>,
 }
 
 /// What is known of a segment without opening it.
 #[derive(Debug, Clone)]
-struct Known {
+pub(super) struct Known {
     path: PathBuf,
-    seal: Option<Seal>,
-    first_sequence: u64,
+    pub(super) seal: Option<Seal>,
+    pub(super) first_sequence: u64,
 }
 
 /// Where to read on.
@@ -109,6 +113,7 @@ impl Stream {
             path,
             context: context.clone(),
             frontier: watch::Sender::new(None),
+            holes: Holes::default(),
             segments: RwLock::default(),
             damages: Mutex::default(),
             failure: OnceLock::new(),
@@ -228,7 +233,31 @@ impl Stream {
         blocking(move || inner.trim(&position)).await
     }
 
-    /// Damage noticed since the last call: stretches whose records may be missing.
+    /// From now on somebody fills holes: readers wait for that, for a while, before they pass one.
+    pub fn expect_repairs(&self) {
+        self.inner.holes.expect_repairs();
+    }
+
+    /// Stretches that are missing, oldest first.
+    #[must_use]
+    pub fn holes(&self) -> Vec<Hole> {
+        self.inner.holes.list()
+    }
+
+    /// Tells when holes are found, filled or forgotten.
+    #[must_use]
+    pub fn hole_changes(&self) -> HoleChanges {
+        self.inner.holes.changes()
+    }
+
+    /// Begins to fill a hole.
+    #[must_use]
+    pub fn repair(&self, hole: Hole) -> Repair {
+        Repair::new(self.inner.clone(), hole)
+    }
+
+    /// Damage noticed since the last call: stretches whose records may be missing. What is known of
+    /// a stretch may be reported more than once; it ends at the same position then.
     #[must_use]
     pub fn take_damages(&self) -> Vec<Gap> {
         std::mem::take(&mut *self.inner.damages.lock().unwrap_or_else(PoisonError::into_inner))
@@ -366,52 +395,9 @@ impl Inner {
         Ok(None)
     }
 
-    /// Whether a segment that could not be read is out of the way now: it was trimmed meanwhile, or
-    /// it is damaged and has been moved aside.
-    fn makes_way(&self, place: &Place, error: &LogError) -> bool {
-        if place.seal.is_some() && matches!(error, LogError::Damaged { .. }) {
-            self.quarantine(place, error);
-        }
-        !self.has(place)
-    }
-
     /// Whether the segment is still part of the log.
     pub(super) fn has(&self, place: &Place) -> bool {
         self.read_segments().by_first.contains_key(&place.first)
-    }
-
-    /// Moves a segment that cannot be read aside. `None` when somebody else has done so.
-    pub(super) fn quarantine(&self, place: &Place, error: &LogError) -> Option<Position> {
-        let mut segments = self.write_segments();
-        segments.by_first.remove(&place.first)?;
-        drop(segments);
-        let end = place.seal.as_ref().map_or(&place.first, |seal| &seal.last).clone();
-        self.move_aside(&place.path, end.clone(), &error.to_string());
-        Some(end)
-    }
-
-    pub(super) fn move_aside(&self, path: &Path, until: Position, reason: &str) {
-        let aside = segment::quarantine_name(path);
-        tracing::error!(
-            stream = %self.id, segment = %path.display(), kept_as = %aside.display(), reason,
-            "a segment of the log is damaged; its records may be missing for sinks that had not received them."
-        );
-        let moved = self.context.pool.take_away(path, || files::rename(path, &aside));
-        if let Err(error) = moved {
-            tracing::error!(%error, "the damaged segment cannot be moved aside.");
-        }
-        self.context.metrics.log().damaged_segments.inc();
-        let after = self.segment_before(&until);
-        let now = Timestamp::now();
-        let cause = format!("a segment of the log was damaged and is kept as {}", aside.display());
-        let gap = Gap { after, until, from_time: None, to_time: now, cause };
-        self.damages.lock().unwrap_or_else(PoisonError::into_inner).push(gap);
-    }
-
-    fn segment_before(&self, position: &Position) -> Option<Position> {
-        let segments = self.read_segments();
-        let (_, known) = segments.by_first.range(..position).next_back()?;
-        known.seal.as_ref().map(|seal| seal.last.clone())
     }
 
     fn trim(&self, position: &Position) -> Result<Trimmed, LogError> {
@@ -428,6 +414,7 @@ impl Inner {
             };
             let known = oldest.remove();
             drop(segments);
+            self.holes.forget_through(&seal.last);
             trimmed.bytes += files::bytes_below(&known.path);
             let doomed = self.context.pool.take_away(&known.path, || files::doom(&known.path))?;
             files::remove_doomed(&doomed)?;
@@ -437,11 +424,11 @@ impl Inner {
         Ok(trimmed)
     }
 
-    fn read_segments(&self) -> std::sync::RwLockReadGuard<'_, Segments> {
+    pub(super) fn read_segments(&self) -> std::sync::RwLockReadGuard<'_, Segments> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_segments(&self) -> std::sync::RwLockWriteGuard<'_, Segments> {
+    pub(super) fn write_segments(&self) -> std::sync::RwLockWriteGuard<'_, Segments> {
         self.segments.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -463,5 +450,10 @@ impl Place {
     /// The seal, if it is sealed.
     pub(super) fn seal(&self) -> Option<&Seal> {
         self.seal.as_ref()
+    }
+
+    /// Where the segment is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }

@@ -14,31 +14,31 @@ use super::*;
 use crate::event::{Generation, Header, Position, Record};
 
 /// A data directory with its log open.
-struct Opened {
-    log: Log,
-    stream: Stream,
+pub(super) struct Opened {
+    pub(super) log: Log,
+    pub(super) stream: Stream,
 }
 
 impl Opened {
-    fn new(directory: &TempDir) -> Self {
+    pub(super) fn new(directory: &TempDir) -> Self {
         let directory = DataDirectory::open(directory.path(), Duration::ZERO).expect("directory");
         let log = Log::open(Arc::new(directory), Arc::default()).expect("log");
         let stream = log.stream(&StreamId::all_namespaces()).expect("stream");
         Self { log, stream }
     }
 
-    async fn append(&self, versions: impl IntoIterator<Item = u64>) {
+    pub(super) async fn append(&self, versions: impl IntoIterator<Item = u64>) {
         for version in versions {
             self.stream.append(Entry::Record(record(0, version))).await.expect("append");
         }
         self.stream.sync().await.expect("sync");
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.log.close().await.expect("close");
     }
 
-    async fn read(&self, after: Option<Position>) -> Vec<u64> {
+    pub(super) async fn read(&self, after: Option<Position>) -> Vec<u64> {
         let mut reader = self.stream.reader(after);
         let mut versions = Vec::new();
         while let Some(chunk) = reader.try_next().await.expect("read") {
@@ -50,15 +50,15 @@ impl Opened {
     }
 }
 
-fn position(generation: u32, version: u64) -> Position {
+pub(super) fn position(generation: u32, version: u64) -> Position {
     Position::new(Generation(generation), version.to_string().parse().expect("version"))
 }
 
-fn version(record: &Record) -> u64 {
+pub(super) fn version(record: &Record) -> u64 {
     record.position.resource_version.as_str().parse().expect("a number")
 }
 
-fn record(generation: u32, version: u64) -> NewRecord {
+pub(super) fn record(generation: u32, version: u64) -> NewRecord {
     NewRecord {
         position: position(generation, version),
         received_at: Timestamp::now(),
@@ -68,7 +68,7 @@ fn record(generation: u32, version: u64) -> NewRecord {
 }
 
 /// Bytes that do not compress, so that a few thousand records fill segments.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(super) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
         state ^= state << 13;
@@ -79,7 +79,7 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
-fn segments(directory: &TempDir) -> Vec<PathBuf> {
+pub(super) fn segments(directory: &TempDir) -> Vec<PathBuf> {
     let stream = directory.path().join("streams/all-namespaces");
     let mut paths: Vec<_> =
         fs::read_dir(stream).expect("list").flatten().map(|entry| entry.path()).collect();
@@ -88,29 +88,6 @@ fn segments(directory: &TempDir) -> Vec<PathBuf> {
         name.trim_end_matches(".damaged").parse::<Position>().ok()
     });
     paths
-}
-
-fn damage(path: &std::path::Path) {
-    for entry in fs::read_dir(path).expect("list").flatten() {
-        if entry.file_name().to_string_lossy().starts_with("snap.") {
-            fs::remove_file(entry.path()).expect("remove");
-        }
-    }
-    let file = path.join("db");
-    let mut bytes = fs::read(&file).expect("read");
-    // Much of the file is dead versions of pages; stripes are sure to hit a live one.
-    let from = bytes.len() / 8;
-    bytes[from..].iter_mut().step_by(256).for_each(|byte| *byte ^= 0xff);
-    fs::write(file, bytes).expect("write");
-}
-
-/// Changes the block that holds a version behind the log's back.
-fn spoil_block(path: &std::path::Path, version: u64) {
-    let segment = segment::Segment::open(&StreamId::all_namespaces(), path).expect("open");
-    let block = segment.holding(&position(0, version)).expect("read").expect("a block");
-    let key = block::part_key(block.first(), 0);
-    segment.write(&block::Encoded { pairs: vec![(key, vec![7; 100])] }).expect("write");
-    segment.commit().expect("commit");
 }
 
 #[tokio::test]
@@ -254,68 +231,6 @@ async fn closed_intake_holds_appends_back() {
 }
 
 #[tokio::test]
-async fn a_damaged_sealed_segment_is_kept_reported_and_passed_over() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let opened = Opened::new(&directory);
-    opened.append(1..=20_000).await;
-    let known = opened.stream.segments();
-    opened.close().await;
-    damage(&segments(&directory)[1]);
-    let opened = Opened::new(&directory);
-    let versions = opened.read(None).await;
-    let good = |segment: &SegmentInfo| segment.end_sequence - segment.first_sequence;
-    let (first, second) = (good(&known[0]), good(&known[1]));
-    assert_eq!(versions[..first as usize], (1..=first).collect::<Vec<_>>());
-    let rest: Vec<u64> = (first + second + 1..=20_000).collect();
-    assert!(versions.ends_with(&rest), "reading goes on behind the damage");
-    let damages = opened.stream.take_damages();
-    assert_eq!(damages.len(), 1);
-    assert_eq!(Some(&damages[0].until), known[1].last.as_ref());
-    assert_eq!(damages[0].after, known[0].last);
-    let kept = segments(&directory)
-        .iter()
-        .filter(|path| path.ends_with("0.1") || path.to_string_lossy().ends_with(".damaged"))
-        .count();
-    assert_eq!(kept, 2, "the damaged segment is kept beside the others");
-    opened.close().await;
-}
-
-#[tokio::test]
-async fn a_damaged_newest_segment_steps_back_to_the_one_before() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let opened = Opened::new(&directory);
-    opened.append(1..=20_000).await;
-    let known = opened.stream.segments();
-    opened.close().await;
-    let newest = segments(&directory).pop().expect("a segment");
-    spoil_block(&newest, 19_500);
-    let opened = Opened::new(&directory);
-    let before = &known[known.len() - 2];
-    assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), before.last);
-    assert_eq!(opened.stream.take_damages().len(), 1);
-    opened.append(before.end_sequence + 1..=20_000).await;
-    assert_eq!(opened.read(None).await, (1..=20_000).collect::<Vec<_>>());
-    opened.close().await;
-}
-
-#[tokio::test]
-async fn a_sealed_segment_that_lost_its_end_is_noticed() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let opened = Opened::new(&directory);
-    opened.append(1..=20_000).await;
-    let seal = segment::Seal::read(&segments(&directory)[0]).expect("read").expect("sealed");
-    opened.close().await;
-    // The seal promises one block more than there is.
-    let mut promised = seal;
-    promised.last = position(0, 10_000_000);
-    promised.write(&segments(&directory)[0]).expect("write");
-    let opened = Opened::new(&directory);
-    opened.read(None).await;
-    assert_eq!(opened.stream.take_damages().len(), 1);
-    opened.close().await;
-}
-
-#[tokio::test]
 async fn staged_pages_come_back_in_order() {
     let directory = tempfile::tempdir().expect("tempdir");
     let opened = Opened::new(&directory);
@@ -371,59 +286,6 @@ async fn a_block_that_a_crash_cut_in_two_damages_nothing() {
 }
 
 #[tokio::test]
-async fn asking_for_the_oldest_block_or_a_record_survives_damage() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let opened = Opened::new(&directory);
-    opened.append(1..=20_000).await;
-    let second = opened.stream.segments()[1].first.resource_version.clone();
-    opened.close().await;
-    spoil_block(&segments(&directory)[0], 1);
-    spoil_block(&segments(&directory)[1], second.as_str().parse().expect("a number"));
-    let opened = Opened::new(&directory);
-    assert!(opened.stream.oldest().await.expect("read").is_some());
-    let second = opened.stream.segments()[0].first.clone();
-    assert!(opened.stream.get(&position(0, 1)).await.expect("read").is_none());
-    assert!(opened.stream.get(&second).await.expect("read").is_some());
-    assert_eq!(opened.stream.take_damages().len(), 2);
-    opened.close().await;
-}
-
-#[tokio::test]
-async fn a_lost_seal_is_written_again() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let opened = Opened::new(&directory);
-    opened.append(1..=20_000).await;
-    let known = opened.stream.segments();
-    opened.close().await;
-    fs::remove_file(segments(&directory)[0].join("seal")).expect("remove");
-    fs::write(segments(&directory)[1].join("seal"), "not a seal").expect("write");
-    let opened = Opened::new(&directory);
-    for (before, after) in known[..2].iter().zip(opened.stream.segments()) {
-        assert_eq!((&after.last, after.end_sequence), (&before.last, before.end_sequence));
-        assert_eq!(after.first_sequence, before.first_sequence);
-    }
-    let second_end = known[1].last.clone().expect("sealed");
-    assert_eq!(opened.stream.trim(&second_end).await.expect("trim").segments, 2);
-    opened.close().await;
-}
-
-#[tokio::test]
-async fn damage_in_a_segment_without_a_seal_is_kept_and_reported() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let opened = Opened::new(&directory);
-    opened.append(1..=20_000).await;
-    let known = opened.stream.segments();
-    opened.close().await;
-    fs::remove_file(segments(&directory)[0].join("seal")).expect("remove");
-    spoil_block(&segments(&directory)[0], 100);
-    let opened = Opened::new(&directory);
-    let rest = known[0].end_sequence + 1..=20_000;
-    assert_eq!(opened.read(None).await, rest.collect::<Vec<_>>());
-    assert_eq!(opened.stream.take_damages().len(), 1);
-    opened.close().await;
-}
-
-#[tokio::test]
 async fn the_segment_of_the_frontier_is_never_trimmed() {
     let directory = tempfile::tempdir().expect("tempdir");
     let opened = Opened::new(&directory);
@@ -441,27 +303,5 @@ async fn the_segment_of_the_frontier_is_never_trimmed() {
     opened.close().await;
     let opened = Opened::new(&directory);
     assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), Some(position(0, 10)));
-    opened.close().await;
-}
-
-#[tokio::test]
-async fn a_sealed_segment_that_was_cut_short_is_passed_over() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let opened = Opened::new(&directory);
-    opened.append(1..=20_000).await;
-    opened.read(None).await;
-    let known = opened.stream.segments();
-    opened.close().await;
-    for cut in [1, 2] {
-        let file = segments(&directory)[cut - 1].join("db");
-        let length = fs::metadata(&file).expect("metadata").len();
-        let file = fs::OpenOptions::new().write(true).open(file).expect("open");
-        file.set_len(length * (cut as u64) / 3).expect("cut");
-    }
-    let opened = Opened::new(&directory);
-    let versions = opened.read(None).await;
-    let rest: Vec<_> = (known[1].end_sequence + 1..=20_000).collect();
-    assert!(versions.ends_with(&rest), "reading goes on behind the damage");
-    assert_eq!(opened.stream.take_damages().len(), 2);
     opened.close().await;
 }

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::block::{self, Block};
+use super::head::Head;
 use super::segment::{Seal, Segment};
 use super::stream::Inner;
 use super::{Entry, Frontier, LogError, NewRecord};
@@ -54,6 +55,8 @@ pub(super) struct Active {
     pub(super) first_sequence: u64,
     /// Encoded bytes written to it.
     pub(super) bytes: u64,
+    /// What is to be written to its `head` before anything of it is published.
+    pub(super) head: Option<Head>,
 }
 
 #[derive(Debug)]
@@ -220,6 +223,10 @@ impl Writer {
             let active = self.active.insert(active);
             let room = SEGMENT_BYTES.saturating_sub(active.bytes);
             let written = write_some(active, &blocks[*stored..], room, &self.stream)?;
+            if let Some(head) = &active.head {
+                head.write(active.segment.path())?;
+                active.head = None;
+            }
             let written = &blocks[*stored..*stored + written];
             *stored += written.len();
             self.publish(written);
@@ -229,8 +236,12 @@ impl Writer {
 
     fn publish(&mut self, blocks: &[Arc<Block>]) {
         let Some(last) = blocks.last() else { return };
+        let mut before = self.last.as_deref();
         for block in blocks {
-            self.stream.context.cache.put(&self.stream.id, block.clone());
+            if let Some(before) = before {
+                self.stream.context.cache.put(&self.stream.id, &before.end, block.clone());
+            }
+            before = Some(block);
         }
         let records: usize = blocks.iter().map(|block| block.records.len()).sum();
         self.stream.context.metrics.log().appended.inc_by(records as u64);
@@ -247,14 +258,15 @@ impl Writer {
             self.stream.seal(&seal);
         }
         self.active = None;
-        let first_sequence = block.sequence - block.records.len() as u64;
+        let head = Head::new(block);
+        let first_sequence = head.first_sequence;
         let segment = self.stream.begin_segment(block.first(), first_sequence)?;
-        Ok(Active { segment, first_sequence, bytes: 0 })
+        Ok(Active { segment, first_sequence, bytes: 0, head: Some(head) })
     }
 
     fn reopen(&mut self) -> Result<(), LogError> {
         let Some(active) = self.active.take() else { return Ok(()) };
-        let Active { segment, first_sequence, bytes } = active;
+        let Active { segment, first_sequence, bytes, head } = active;
         let path = segment.path().to_owned();
         self.stream.forget_active();
         self.stream.context.pool.forget(&path);
@@ -272,7 +284,7 @@ impl Writer {
             }
         };
         self.stream.set_active(&segment);
-        self.active = Some(Active { segment, first_sequence, bytes });
+        self.active = Some(Active { segment, first_sequence, bytes, head });
         Ok(())
     }
 

@@ -74,7 +74,15 @@ pub(crate) fn note_frontier(state: &State, stream: &Stream) {
     }
 }
 
+/// Keeps a gap. One that is known already is not counted again; more may be known of it now.
 fn report(stream: &Stream, state: &State, metrics: &Metrics, gap: Gap) -> Result<(), LogError> {
+    let known = state.gaps(stream.id()).into_iter().find(|known| known.until == gap.until);
+    if let Some(known) = known {
+        if known.cause == gap.cause {
+            return Ok(());
+        }
+        return state.report_gap(stream.id(), Gap { after: known.after, ..gap });
+    }
     metrics.stream(stream.id().as_str()).gaps.inc();
     let after = gap.after.as_ref().map(ToString::to_string).unwrap_or_default();
     tracing::error!(

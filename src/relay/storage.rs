@@ -47,6 +47,8 @@ impl Storage {
             }
             let storage = Self::of(directory, &streams, metrics.clone())?;
             storage.check(&metrics)?;
+            // Whatever is watched has a source that repairs it.
+            storage.watched.iter().for_each(Stream::expect_repairs);
             Ok(storage)
         });
         opened.await.map_err(|_panic| RelayError::Bug("opening the log".to_owned()))?

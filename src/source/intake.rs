@@ -3,12 +3,16 @@
 use std::future::Future;
 
 use crate::event::{Position, Record, StreamId};
-use crate::log::{self, Entry, LogError, NewRecord};
+use crate::log::{self, Entry, HoleChanges, LogError, NewRecord};
 
 /// Where records go: one stream of the log.
 pub(super) trait Intake: Send + Sync {
     /// Scratch area for the pages of a list.
     type Stage: Stage;
+    /// Fills a stretch that the log has lost.
+    type Repair: Repair;
+    /// Tells when such stretches are found or filled.
+    type Changes: Changes;
 
     /// Name of the stream.
     fn id(&self) -> &StreamId;
@@ -25,6 +29,26 @@ pub(super) trait Intake: Send + Sync {
     ) -> impl Future<Output = Result<Option<Record>, LogError>> + Send;
     /// A new scratch area.
     fn stage(&self) -> impl Future<Output = Result<Self::Stage, LogError>> + Send;
+    /// One for each stretch that the log has lost.
+    fn repairs(&self) -> Vec<Self::Repair>;
+    /// Tells when such stretches are found or filled.
+    fn changes(&self) -> Self::Changes;
+}
+
+/// Fills a stretch that the log has lost.
+pub(super) trait Repair: Send {
+    /// Whether a record belongs there.
+    fn wants(&self, position: &Position) -> bool;
+    /// Adds a record, above all that were added before.
+    fn put(&mut self, record: NewRecord) -> impl Future<Output = Result<(), LogError>> + Send;
+    /// That was all there is.
+    fn finish(self) -> impl Future<Output = Result<(), LogError>> + Send;
+}
+
+/// Tells when what is missing changes.
+pub(super) trait Changes: Send {
+    /// Waits for a change since the last call.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// Pages of a list, given back in order of position.
@@ -40,6 +64,8 @@ pub(super) trait Stage: Send {
 
 impl Intake for log::Stream {
     type Stage = log::Staging;
+    type Repair = log::Repair;
+    type Changes = HoleChanges;
 
     fn id(&self) -> &StreamId {
         self.id()
@@ -63,6 +89,34 @@ impl Intake for log::Stream {
 
     async fn stage(&self) -> Result<Self::Stage, LogError> {
         self.stage().await
+    }
+
+    fn repairs(&self) -> Vec<log::Repair> {
+        self.holes().into_iter().map(|hole| self.repair(hole)).collect()
+    }
+
+    fn changes(&self) -> HoleChanges {
+        self.hole_changes()
+    }
+}
+
+impl Repair for log::Repair {
+    fn wants(&self, position: &Position) -> bool {
+        self.wants(position)
+    }
+
+    async fn put(&mut self, record: NewRecord) -> Result<(), LogError> {
+        self.put(record).await
+    }
+
+    async fn finish(self) -> Result<(), LogError> {
+        self.finish().await.map(drop)
+    }
+}
+
+impl Changes for HoleChanges {
+    async fn changed(&mut self) {
+        self.changed().await;
     }
 }
 

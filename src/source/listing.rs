@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::intake::{Intake, Stage};
+use super::intake::{Intake, Repair, Stage};
 use super::machine::DrainPlan;
 use super::parse::Observed;
 use crate::event::{EventObject, Generation, Position};
@@ -55,6 +55,37 @@ impl<'a> Selection<'a> {
         let Some(newer_than) = self.newer_than else { return true };
         let last_seen = EventObject::parse(&record.body).last_seen();
         last_seen.is_none_or(|last_seen| last_seen > newer_than)
+    }
+}
+
+/// The stretches of the log that a list brings back.
+pub(super) struct Repairs<R>(Vec<R>);
+
+impl<R: Repair> Repairs<R> {
+    pub(super) fn new(repairs: Vec<R>) -> Self {
+        Self(repairs)
+    }
+
+    /// Takes a record that belongs to one of them, or gives it back.
+    pub(super) async fn take(&mut self, record: NewRecord) -> Option<NewRecord> {
+        let Some(at) = self.0.iter().position(|repair| repair.wants(&record.position)) else {
+            return Some(record);
+        };
+        if let Err(error) = self.0[at].put(record).await {
+            // What is missing stays reported; the next start tries again.
+            tracing::error!(%error, "a stretch of the log cannot be repaired");
+            drop(self.0.swap_remove(at));
+        }
+        None
+    }
+
+    /// The list is over.
+    pub(super) async fn finish(self) {
+        for repair in self.0 {
+            if let Err(error) = repair.finish().await {
+                tracing::error!(%error, "a stretch of the log cannot be repaired");
+            }
+        }
     }
 }
 

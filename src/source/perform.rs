@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Stage};
-use super::listing::{self, Selection};
+use super::listing::{self, Repairs, Selection};
 use super::machine::{Action, DrainPlan, Input};
 use super::parse::Observed;
 use super::run::{Next, Shell};
@@ -112,12 +112,15 @@ impl<I: Intake> Shell<I> {
         stage: &mut I::Stage,
     ) -> Result<bool, SourceError> {
         let selection = Selection::new(plan, self.known.log_covers_since);
+        let mut repairs = Repairs::new(self.intake.repairs());
         loop {
             let records = stage.take().await?;
             if records.is_empty() {
+                repairs.finish().await;
                 return Ok(true);
             }
             for record in records {
+                let Some(record) = repairs.take(record).await else { continue };
                 if selection.wants(&record)
                     && !listing::is_known(&self.intake, &record).await?
                     && !self.append_record(record).await?

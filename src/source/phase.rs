@@ -68,6 +68,8 @@ pub enum RelistCause {
     Unreadable,
     /// The list took so long that the API server forgot its beginning.
     ContinuationExpired,
+    /// A stretch of the log was found damaged: what the API server still has of it is brought back.
+    Damaged,
 }
 
 impl fmt::Display for RelistCause {
@@ -80,6 +82,7 @@ impl fmt::Display for RelistCause {
             Self::NoProgress => "watches kept failing at the same place",
             Self::Unreadable => "an item of the watch cannot be read",
             Self::ContinuationExpired => "the list took longer than the API server remembers it",
+            Self::Damaged => "a stretch of the log is damaged",
         })
     }
 }

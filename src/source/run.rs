@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::{Api, events_path};
 use super::clock::Clock;
 use super::failure::Failure;
-use super::intake::Intake;
+use super::intake::{Changes, Intake};
 use super::machine::{Action, Break, Change, Input, Item, Machine, Moment, Page, Rules};
 use super::parse::{self, ListPage, Message, Observed};
 use super::reader::{Read, WatchReader};
@@ -50,6 +50,7 @@ pub(super) struct Shell<I: Intake> {
     /// The item at hand.
     pub(super) item: Option<Observed>,
     pub(super) stage: Option<I::Stage>,
+    changes: I::Changes,
 }
 
 enum Answer {
@@ -63,6 +64,8 @@ enum Event {
     Probed(Result<ListPage, Failure>),
     Woke,
     Read(Read),
+    /// What the log has lost has changed.
+    Changed,
     /// Nothing happened; the frontier may have moved.
     Refresh,
 }
@@ -91,6 +94,7 @@ impl<I: Intake> Shell<I> {
         let machine = Machine::new(rules, intake.frontier(), known.complete_until);
         Self {
             now: clock.moment(),
+            changes: intake.changes(),
             api,
             intake,
             known,
@@ -129,6 +133,7 @@ impl<I: Intake> Shell<I> {
     }
 
     async fn drive(&mut self) -> Result<(), SourceError> {
+        self.look_for_damage().await?;
         self.feed(Input::Begin).await?;
         while !self.stop.is_cancelled() {
             match self.next_event().await {
@@ -149,6 +154,7 @@ impl<I: Intake> Shell<I> {
                 Event::Woke => self.feed(Input::Woke).await?,
                 Event::Read(Read::Line(line, waited)) => self.take_lines(line, waited).await?,
                 Event::Read(Read::End(end)) => self.feed(Input::Broken(end)).await?,
+                Event::Changed => self.look_for_damage().await?,
                 Event::Refresh => {}
             }
             self.refresh_frontier();
@@ -171,7 +177,7 @@ impl<I: Intake> Shell<I> {
             }
             tokio::time::sleep(FRONTIER_INTERVAL).await;
         };
-        let Self { request, probe, watch, stop, .. } = self;
+        let Self { request, probe, watch, stop, changes, .. } = self;
         // In order of urgency; reading comes after the timer, or a busy watch would never be probed.
         tokio::select! {
             biased;
@@ -179,9 +185,14 @@ impl<I: Intake> Shell<I> {
             answer = finished(request) => Event::Answer(answer),
             answer = finished(probe) => Event::Probed(answer),
             () = wake => Event::Woke,
+            () = changes.changed() => Event::Changed,
             read = next_read(watch) => Event::Read(read),
             () = refresh => Event::Refresh,
         }
+    }
+
+    async fn look_for_damage(&mut self) -> Result<(), SourceError> {
+        if self.intake.repairs().is_empty() { Ok(()) } else { self.feed(Input::Damaged).await }
     }
 
     async fn answered(&mut self, answer: Answer) -> Result<(), SourceError> {

@@ -101,6 +101,7 @@ impl Machine {
         // What follows a complete list is newer than anything the generations share.
         self.shared_until = Some(end.resource_version.clone());
         self.position = Some(end);
+        self.damaged = false;
         self.trouble.listed();
         out.extend(self.completeness.prove(snapshot_at).map(Action::CompleteUntil));
         self.watch(now, out);

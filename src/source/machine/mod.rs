@@ -67,6 +67,8 @@ pub(super) struct Machine {
     shared_until: Option<ResourceVersion>,
     /// Whether the newest watch and the newest probe were in order.
     live: bool,
+    /// Whether the log has lost a stretch that a list may bring back.
+    damaged: bool,
     phase: Option<Phase>,
     state: State,
 }
@@ -86,6 +88,7 @@ impl Machine {
             trouble: Trouble::default(),
             shared_until: None,
             live: false,
+            damaged: false,
             phase: None,
             state: State::Idle,
         }
@@ -129,6 +132,7 @@ impl Machine {
             (State::Draining { end, snapshot_at }, Input::Drained) => {
                 self.drained(now, end, snapshot_at, &mut out);
             }
+            (state, Input::Damaged) => self.damaged(now, state, &mut out),
             (State::Watching(watching), input) => self.watching(now, watching, input, &mut out),
             (state, _) => self.state = state,
         }
@@ -170,8 +174,22 @@ impl Machine {
         self.state = State::Asking { request, asked: now.wall };
     }
 
+    /// The log has lost a stretch: the next thing to open is a list, not a watch.
+    fn damaged(&mut self, now: Moment, state: State, out: &mut Vec<Action>) {
+        self.damaged = true;
+        if matches!(state, State::Watching(_)) {
+            out.push(Action::HangUp);
+            self.relist(now, RelistCause::Damaged, out);
+        } else {
+            self.state = state;
+        }
+    }
+
     /// Opens the next watch.
     fn watch(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if self.damaged {
+            return self.relist(now, RelistCause::Damaged, out);
+        }
         self.ask(now, Request::Watch { timeout: state::watch_timeout(now) }, out);
     }
 

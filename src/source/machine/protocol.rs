@@ -46,6 +46,8 @@ pub(in crate::source) enum Input {
     },
     /// A request was not fulfilled.
     Failed(Failure),
+    /// A stretch of the log was found damaged; the next [`Action::Drain`] fills it.
+    Damaged,
 }
 
 /// A page of a list; the items stay with the shell.

@@ -241,3 +241,28 @@ async fn a_quiet_day_needs_no_list_and_stays_complete() {
     let probes = server.count(Kind::Probe);
     assert!((1200..1700).contains(&probes), "about one a minute: {probes}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stretch_that_the_log_has_lost_is_brought_back_while_it_watches_and_at_a_start() {
+    let (server, log) = (Server::new(), MemoryLog::new());
+    let world = World::live(&server, &log).await;
+    for name in ["a", "b", "c", "b", "d"] {
+        server.put(name);
+    }
+    world.records(5).await;
+    let whole = log.positions();
+    log.lose_middle();
+    world.until(|seen| seen.relists.contains(&RelistCause::Damaged) && seen.is_live()).await;
+    assert!(log.is_whole());
+    // The first version of b is not to be had any more: an API server keeps the newest.
+    assert_eq!(log.positions(), [0, 2, 3, 4].map(|at| whole[at].clone()));
+    let seen = world.seen_until_stopped().await;
+    assert_eq!((seen.records.len(), seen.gaps.len()), (5, 0), "nothing is taken for new");
+
+    log.lose_middle();
+    let world = World::live(&server, &log).await;
+    world.until(|_| log.is_whole()).await;
+    server.put("e");
+    world.records(1).await;
+    assert_eq!(log.names(), ["a", "c", "b", "d", "e"]);
+}

@@ -15,7 +15,7 @@ use super::server::Server;
 use crate::event::{Header, Position, Record, StreamId};
 use crate::log::{Entry, Gap, LogError, NewRecord};
 use crate::source::api::Api;
-use crate::source::intake::{Intake, Stage};
+use crate::source::intake::{Changes, Intake, Repair, Stage};
 use crate::source::machine::Rules;
 use crate::source::run::Shell;
 use crate::source::{Known, Phase, RelistCause, SourceError, SourceObserver, Start};
@@ -28,6 +28,8 @@ pub(super) struct MemoryLog {
     state: Arc<Mutex<Contents>>,
     /// One permit per entry there is room for.
     room: Arc<Semaphore>,
+    /// Counts what happens to lost stretches.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -37,6 +39,8 @@ struct Contents {
     /// Records that were handed over although they were there already.
     dropped: usize,
     broken: bool,
+    /// Stretches that were lost: after the first position, up to the second.
+    lost: Vec<(Position, Position)>,
 }
 
 impl MemoryLog {
@@ -46,7 +50,7 @@ impl MemoryLog {
 
     pub(super) fn of(id: StreamId) -> Self {
         let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        Self { id, state: Arc::default(), room }
+        Self { id, state: Arc::default(), room, changes: watch::Sender::new(0) }
     }
 
     /// A log with room for so many entries.
@@ -98,6 +102,23 @@ impl MemoryLog {
         }
     }
 
+    /// Loses what lies between its first record and its last, as a damaged segment does.
+    pub(super) fn lose_middle(&self) {
+        let mut contents = self.contents();
+        let first = contents.records.keys().next().expect("a record").clone();
+        let last = contents.records.keys().next_back().expect("a record").clone();
+        contents.records.retain(|position, _| *position == first || *position == last);
+        let until = last.previous().expect("a position before");
+        contents.lost.push((first, until));
+        drop(contents);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Whether nothing is missing any more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.contents().lost.is_empty()
+    }
+
     pub(super) fn dropped(&self) -> usize {
         self.contents().dropped
     }
@@ -105,6 +126,8 @@ impl MemoryLog {
 
 impl Intake for MemoryLog {
     type Stage = MemoryStage;
+    type Repair = MemoryRepair;
+    type Changes = MemoryChanges;
 
     fn id(&self) -> &StreamId {
         &self.id
@@ -155,6 +178,49 @@ impl Intake for MemoryLog {
 
     async fn stage(&self) -> Result<MemoryStage, LogError> {
         Ok(MemoryStage(BTreeMap::new()))
+    }
+
+    fn repairs(&self) -> Vec<MemoryRepair> {
+        let lost = self.contents().lost.clone();
+        let repair = |(after, until)| MemoryRepair { log: self.clone(), after, until };
+        lost.into_iter().map(repair).collect()
+    }
+
+    fn changes(&self) -> MemoryChanges {
+        MemoryChanges(self.changes.subscribe())
+    }
+}
+
+/// Fills a lost stretch.
+pub(super) struct MemoryRepair {
+    log: MemoryLog,
+    after: Position,
+    until: Position,
+}
+
+impl Repair for MemoryRepair {
+    fn wants(&self, position: &Position) -> bool {
+        self.after < *position && *position <= self.until
+    }
+
+    async fn put(&mut self, record: NewRecord) -> Result<(), LogError> {
+        self.log.contents().records.insert(record.position.clone(), record);
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(), LogError> {
+        self.log.contents().lost.retain(|(_, until)| *until != self.until);
+        self.log.changes.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+/// Tells of lost stretches.
+pub(super) struct MemoryChanges(watch::Receiver<u64>);
+
+impl Changes for MemoryChanges {
+    async fn changed(&mut self) {
+        self.0.changed().await.expect("the log is there");
     }
 }
 
