@@ -34,7 +34,8 @@ pub(super) const SLED_SEGMENT: usize = 1 << 20;
 /// Bodies of a block add up to about this many bytes, unless a single one is larger.
 const BODIES_TARGET: usize = 96 << 10;
 
-const FORMAT: u8 = 1;
+/// The format of blocks.
+pub(super) const FORMAT: u8 = 1;
 const HEAD: usize = 7;
 const PART_LIMIT: usize = VALUE_LIMIT - HEAD;
 /// Larger than any event: the API server refuses objects above 1.5 MiB, times the most a block holds.
@@ -329,11 +330,14 @@ fn open_part<'a>(key: &[u8], value: &'a [u8]) -> Result<(u16, &'a [u8]), BlockEr
     let (head, payload) =
         value.split_first_chunk::<HEAD>().ok_or(BlockError::Malformed("value is too short"))?;
     let [format, sum @ .., low, high] = *head;
-    if format != FORMAT {
-        return Err(BlockError::Format(format));
-    }
     if u32::from_le_bytes(sum) != checksum(key, value) {
         return Err(BlockError::Checksum);
+    }
+    // Every format begins like this one, so only an intact block is taken for a newer one.
+    match format {
+        FORMAT => {}
+        0 => return Err(BlockError::Malformed("format")),
+        newer => return Err(BlockError::Format(newer)),
     }
     Ok((u16::from_le_bytes([low, high]), payload))
 }

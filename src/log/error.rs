@@ -38,6 +38,22 @@ pub enum LogError {
         /// Newest format this program knows.
         known: u32,
     },
+    /// Something in the data directory was written by a newer version. It is intact: nothing is moved
+    /// aside.
+    #[error(
+        "{path} holds {what} of format {found}, this version knows formats up to {known}; run the \
+         newer version again"
+    )]
+    NewerEntry {
+        /// The database or file.
+        path: PathBuf,
+        /// What was found there, such as `a block`.
+        what: &'static str,
+        /// Format found.
+        found: u32,
+        /// Newest format this program knows.
+        known: u32,
+    },
     /// The data directory belongs to another cluster.
     #[error(
         "data directory {path} belongs to the cluster with uid {owner}, but the API server is the \
@@ -91,6 +107,11 @@ impl LogError {
             return Self::Full { path: path.to_owned() };
         }
         Self::Io { action, path: path.to_owned(), reason: error.to_string() }
+    }
+
+    pub(crate) fn newer_entry(path: &Path, what: &'static str, found: u8, known: u8) -> Self {
+        let (found, known) = (found.into(), known.into());
+        Self::NewerEntry { path: path.to_owned(), what, found, known }
     }
 
     pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {

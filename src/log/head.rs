@@ -12,7 +12,7 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use super::block::Block;
-use super::{LogError, files};
+use super::{LogError, files, stamp};
 
 const HEAD: &str = "head";
 const FORMAT: u8 = 1;
@@ -37,7 +37,10 @@ impl Head {
     pub(super) fn read(path: &Path) -> Result<Option<Self>, LogError> {
         let file = path.join(HEAD);
         match fs::read(&file) {
-            Ok(bytes) => Ok(Self::from_bytes(&bytes)),
+            Ok(bytes) => {
+                stamp::refuse_newer(&file, "a head", &bytes, FORMAT)?;
+                Ok(Self::from_bytes(&bytes))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(LogError::io("read", &file, &error)),
         }

@@ -32,6 +32,7 @@ mod repair;
 mod reserve;
 mod segment;
 mod staging;
+mod stamp;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::block::{self, Block, BlockError};
 use super::database::{Database, Tuning};
 use super::head::Head;
-use super::{LogError, files};
+use super::{LogError, files, stamp};
 use crate::event::{Position, StreamId};
 
 /// Measured: 12 MiB of memory while writing, 8 MiB while reading, however long the log is.
@@ -80,7 +80,10 @@ impl Seal {
     pub(super) fn read(path: &Path) -> Result<Option<Self>, LogError> {
         let file = path.join(SEAL);
         match fs::read(&file) {
-            Ok(bytes) => Ok(Self::from_bytes(&bytes)),
+            Ok(bytes) => {
+                stamp::refuse_newer(&file, "a seal", &bytes, SEAL_FORMAT)?;
+                Ok(Self::from_bytes(&bytes))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(LogError::io("read", &file, &error)),
         }
@@ -250,6 +253,9 @@ impl Segment {
             Err(error) => Err(ReadError::Log(error)),
         };
         block::read(&self.stream, key, value, part).map_err(|error| match error {
+            ReadError::Block(BlockError::Format(found)) => {
+                LogError::newer_entry(self.path(), "a block", found, block::FORMAT)
+            }
             ReadError::Block(error) => self.damaged(&error.to_string()),
             ReadError::Log(error) => error,
         })
