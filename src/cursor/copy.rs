@@ -35,12 +35,15 @@ pub(super) struct Line {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed {
-    format: u32,
-    /// CRC-32 of the compact JSON of `content`.
+struct Sealed<T> {
+    format: u8,
+    /// CRC-32 of the compact JSON of `content`. In every later format, of the format as a decimal
+    /// number and that JSON: a changed digit is not taken for a newer format.
     checksum: u32,
-    content: Copy,
+    content: T,
 }
+
+const FORMAT: u8 = 1;
 
 impl Line {
     pub(super) fn new(sink: &str, stream: &StreamId, cursor: &Cursor) -> Self {
@@ -66,18 +69,34 @@ impl Copy {
     /// Writes it, durably.
     pub(super) fn write(self, directory: &Path) -> Result<(), LogError> {
         let checksum = checksum(&self);
-        let sealed = Sealed { format: 1, checksum, content: self };
+        let sealed = Sealed { format: FORMAT, checksum, content: self };
         let text = serde_json::to_string_pretty(&sealed).unwrap_or_default() + "\n";
         replace_file(&path(directory), text.as_bytes())
     }
 
-    /// Reads it; `None` when it is absent, or not as it was written.
-    pub(super) fn read(directory: &Path) -> Option<Self> {
-        let text = std::fs::read(path(directory)).ok()?;
-        let sealed: Sealed = serde_json::from_slice(&text).ok()?;
-        (sealed.format == 1 && sealed.checksum == checksum(&sealed.content))
-            .then_some(sealed.content)
+    /// Reads it; `None` when it is absent, or not as it was written. One that a newer version has
+    /// written is refused.
+    pub(super) fn read(directory: &Path) -> Result<Option<Self>, LogError> {
+        let path = path(directory);
+        let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+        if let Some(found) = newer(&text) {
+            return Err(LogError::newer_entry(&path, "cursors", found, FORMAT));
+        }
+        let sealed: Option<Sealed<Self>> = serde_json::from_slice(&text).ok();
+        Ok(sealed
+            .filter(|sealed| {
+                sealed.format == FORMAT && sealed.checksum == checksum(&sealed.content)
+            })
+            .map(|sealed| sealed.content))
     }
+}
+
+/// The format of an intact copy that a newer version has written.
+fn newer(text: &[u8]) -> Option<u8> {
+    let sealed: Sealed<serde_json::Value> = serde_json::from_slice(text).ok()?;
+    let covered = format!("{}{}", sealed.format, sealed.content);
+    let intact = sealed.checksum == crc32fast::hash(covered.as_bytes());
+    (intact && sealed.format > FORMAT).then_some(sealed.format)
 }
 
 fn path(directory: &Path) -> PathBuf {
@@ -99,11 +118,28 @@ mod tests {
         let cursor = Cursor { position, sequence: 3, updated_at: Timestamp::UNIX_EPOCH };
         let line = Line::new("oncall", &StreamId::all_namespaces(), &cursor);
         Copy { revision: 9, cursors: vec![line] }.write(directory.path()).expect("write");
-        let read = Copy::read(directory.path()).expect("as written");
+        let read = Copy::read(directory.path()).expect("readable").expect("as written");
         assert_eq!(read.cursors[0].cursor(), Some(cursor));
         let file = path(directory.path());
-        let text = std::fs::read_to_string(&file).expect("read").replace("0.17", "0.18");
-        std::fs::write(&file, text).expect("write");
-        assert_eq!(Copy::read(directory.path()), None);
+        let text = std::fs::read_to_string(&file).expect("read");
+        for (from, to) in [("0.17", "0.18"), ("\"format\": 1", "\"format\": 3")] {
+            let changed = text.replace(from, to);
+            assert_ne!(changed, text);
+            std::fs::write(&file, changed).expect("write");
+            assert_eq!(Copy::read(directory.path()).expect("readable"), None, "{to}");
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_newer_format_is_refused() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let checksum = crc32fast::hash(br#"2{"revision":7,"places":[]}"#);
+        let text = serde_json::json!({
+            "format": 2, "checksum": checksum, "content": {"revision": 7, "places": []}
+        });
+        std::fs::write(path(directory.path()), text.to_string()).expect("write");
+        let error = Copy::read(directory.path()).expect_err("newer");
+        assert!(error.to_string().contains("cursors of format 2"), "{error}");
+        assert!(error.to_string().contains("run the newer version again"), "{error}");
     }
 }

@@ -123,12 +123,20 @@ fn finish(
     let Some((stream, bytes)) = letter else { return Ok(()) };
     let damaged = || LogError::damaged(database.path(), "a dead letter");
     let (head, rest) = bytes.split_first_chunk::<5>().ok_or_else(damaged)?;
-    let [FORMAT, all @ ..] = *head else { return Err(damaged()) };
+    let [format, all @ ..] = *head;
+    match format {
+        FORMAT => {}
+        0 => return Err(damaged()),
+        // sled has checked its checksum over these bytes: it was written like this.
+        newer => {
+            return Err(LogError::newer_entry(database.path(), "a dead letter", newer, FORMAT));
+        }
+    }
     let rest = rest.get(..u32::from_le_bytes(all) as usize).ok_or_else(damaged)?;
     let (note_length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
     let (note, record) =
         rest.split_at_checked(u32::from_le_bytes(*note_length) as usize).ok_or_else(damaged)?;
-    let note: Note = super::state::decode(note).ok_or_else(damaged)?;
+    let note: Note = super::state::decode(database.path(), "a dead letter", note)?;
     letters.push(DeadLetter {
         sink: sink.to_owned(),
         record: decode_record(&stream, record).ok_or_else(damaged)?,

@@ -7,6 +7,8 @@
 //! 3. Cursors are few and precious: a second copy of them survives the loss of the database.
 
 mod copy;
+#[cfg(test)]
+mod format_tests;
 mod keys;
 mod letters;
 mod state;

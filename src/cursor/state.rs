@@ -1,7 +1,7 @@
 //! The state as everybody else sees it: plain values in memory, with a writer behind them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -81,9 +81,10 @@ impl State {
     pub const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 
     /// Opens it. A database that cannot be read is moved aside, and cursors come from their second
-    /// copy. Blocking.
+    /// copy; one that a newer version has written is refused. Blocking.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Self, LogError> {
         let path = directory.path().join(DIRECTORY);
+        let copy = Copy::read(directory.path())?;
         let opened = Database::open(&path, SEGMENT_TUNING)
             .and_then(|database| Ok((Memory::load(&database)?, database)));
         let (mut memory, database) = match opened {
@@ -97,7 +98,7 @@ impl State {
             }
             opened => opened?,
         };
-        memory.merge(Copy::read(directory.path()));
+        memory.merge(copy);
         let (requests, receiver) = channel();
         let shared = Arc::new(Shared {
             directory,
@@ -293,10 +294,11 @@ impl Shared {
 impl Memory {
     fn load(database: &Database) -> Result<Self, LogError> {
         let mut memory = Self::default();
-        let damaged = || LogError::damaged(database.path(), "an entry cannot be decoded");
+        let path = database.path();
+        let damaged = || LogError::damaged(path, "an entry cannot be decoded");
         for (key, value) in database.with_prefix(&[keys::CURSOR])? {
             let (sink, stream) = sink_and_stream(&key).ok_or_else(damaged)?;
-            let stored: StoredCursor = decode(&value).ok_or_else(damaged)?;
+            let stored: StoredCursor = decode(path, "a cursor", &value)?;
             let updated_at = time(stored.updated_at).ok_or_else(damaged)?;
             let cursor =
                 Cursor { position: stored.position, sequence: stored.sequence, updated_at };
@@ -305,7 +307,7 @@ impl Memory {
         for (key, value) in database.with_prefix(&[keys::GAP])? {
             let stream =
                 Parts::of(&key).and_then(|mut parts| parts.stream()).ok_or_else(damaged)?;
-            let stored: StoredGap = decode(&value).ok_or_else(damaged)?;
+            let stored: StoredGap = decode(path, "a gap", &value)?;
             let gap = Gap {
                 after: stored.after,
                 until: stored.until,
@@ -318,10 +320,10 @@ impl Memory {
         for (key, value) in database.with_prefix(&[keys::MARK])? {
             let stream =
                 Parts::of(&key).and_then(|mut parts| parts.stream()).ok_or_else(damaged)?;
-            memory.marks.insert(stream, decode(&value).ok_or_else(damaged)?);
+            memory.marks.insert(stream, decode(path, "a mark", &value)?);
         }
         if let Some(value) = database.get(&keys::REVISION)? {
-            memory.revision = decode(&value).ok_or_else(damaged)?;
+            memory.revision = decode(path, "a revision", &value)?;
         }
         let sinks: std::collections::BTreeSet<String> =
             memory.cursors.keys().map(|(sink, _)| sink.clone()).collect();
@@ -388,7 +390,7 @@ fn sink_and_stream(key: &[u8]) -> Option<(String, StreamId)> {
     Some((parts.name()?.to_owned(), parts.stream()?))
 }
 
-fn move_aside(path: &std::path::Path) -> Result<PathBuf, LogError> {
+fn move_aside(path: &Path) -> Result<PathBuf, LogError> {
     let mut aside = path.with_file_name(format!("{DIRECTORY}.damaged"));
     let mut attempt = 1;
     while aside.exists() {
@@ -411,10 +413,23 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, LogError> {
     Ok(bytes)
 }
 
-/// Reads a value; `None` when it is of another format or not one.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let (&FORMAT, payload) = bytes.split_first()? else { return None };
-    bincode::DefaultOptions::new().deserialize(payload).ok()
+/// Reads a value of the database at `path`; `what` is what it should be.
+pub(super) fn decode<T: DeserializeOwned>(
+    path: &Path,
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, LogError> {
+    let damaged = || LogError::damaged(path, format!("{what} cannot be decoded"));
+    match bytes.split_first() {
+        Some((&FORMAT, payload)) => {
+            bincode::DefaultOptions::new().deserialize(payload).map_err(|_| damaged())
+        }
+        // sled has checked its checksum over these bytes: it was written like this.
+        Some((&newer, _)) if newer > FORMAT => {
+            Err(LogError::newer_entry(path, what, newer, FORMAT))
+        }
+        _ => Err(damaged()),
+    }
 }
 
 fn time(milliseconds: i64) -> Option<Timestamp> {

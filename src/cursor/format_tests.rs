@@ -1,0 +1,202 @@
+//! The format of the state, pinned: bytes that format 1 has written stay readable for ever, and what a
+//! newer version has written is refused and left where it is.
+//!
+//! A test that fails here means a new format: a new version byte, and a step in `migrations/`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Cursor, DeadLetter, State};
+use crate::event::{Header, Position, Record, StreamId};
+use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
+
+/// Key and value of each kind of entry.
+const CURSOR: [&str; 2] = [
+    "0400066f6e63616c6c000e616c6c2d6e616d65737061636573",
+    "0101030434373131fc87d61200fd90d3ca9f17030000",
+];
+const GAP: [&str; 2] = [
+    "02000e616c6c2d6e616d65737061636573000000030434383030",
+    "010103043437313103043438303001fdf6d0ca9f17030000fd90d3ca9f170300000f73746f7070656420666f7220322068",
+];
+const MARK: [&str; 2] =
+    ["03000e616c6c2d6e616d65737061636573", "0101fd90d3ca9f1703000001030434383030"];
+const REVISION: [&str; 2] = ["05", "01fc70110100"];
+const LETTER: [&str; 2] = [
+    "0100066f6e63616c6c000e616c6c2d6e616d657370616365730000000304343731310000",
+    "01960000001a000000010f343030204261642052657175657374fd2ad6ca9f170300000001030434373131fdf6d0ca9f17\
+     03000001353e1c28b52ffd2035a90100010434373131fdf6d0ca9f170300000436663163075761726e696e67074261636b4f\
+     666603506f640473686f7006636172742d301c28b52ffd201ce100007b226b696e64223a224576656e74222c22636f756e74\
+     223a3330307d",
+];
+const ENTRIES: [[&str; 2]; 5] = [CURSOR, GAP, MARK, REVISION, LETTER];
+
+const COPY: &str = r#"{
+  "format": 1,
+  "checksum": 3812120273,
+  "content": {
+    "revision": 70001,
+    "cursors": [
+      {
+        "sink": "oncall",
+        "stream": "all-namespaces",
+        "position": "3.4711",
+        "sequence": 1234567,
+        "updatedAt": "2023-11-14T22:13:20.456Z"
+      }
+    ]
+  }
+}
+"#;
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+fn time(after: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_000 + after).expect("time")
+}
+
+fn position(version: &str) -> Position {
+    format!("3.{version}").parse().expect("position")
+}
+
+fn cursor() -> Cursor {
+    Cursor { position: Some(position("4711")), sequence: 1_234_567, updated_at: time(456) }
+}
+
+fn letter() -> DeadLetter {
+    let header = Header {
+        uid: "6f1c".into(),
+        event_type: "Warning".into(),
+        reason: "BackOff".into(),
+        kind: "Pod".into(),
+        namespace: "shop".into(),
+        name: "cart-0".into(),
+    };
+    let record = Record {
+        stream: StreamId::all_namespaces(),
+        position: position("4711"),
+        received_at: time(123),
+        header,
+        body: Bytes::from_static(br#"{"kind":"Event","count":300}"#),
+    };
+    let (sink, reason) = ("oncall".to_owned(), "400 Bad Request".to_owned());
+    DeadLetter { sink, record, reason, at: time(789) }
+}
+
+fn gap() -> Gap {
+    Gap {
+        after: Some(position("4711")),
+        until: position("4800"),
+        from_time: Some(time(123)),
+        to_time: time(456),
+        cause: "stopped for 2 h".into(),
+    }
+}
+
+/// A state database with these entries.
+fn write(directory: &Path, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
+    let database = Database::open(&directory.join("state"), SEGMENT_TUNING).expect("open");
+    for (key, value) in entries {
+        database.insert(&key, &value).expect("insert");
+    }
+    database.commit().expect("commit");
+}
+
+fn entries() -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    ENTRIES.into_iter().map(|[key, value]| (bytes(key), bytes(value)))
+}
+
+fn open(directory: &Path) -> Result<State, LogError> {
+    let directory = DataDirectory::open(directory, Duration::ZERO).expect("directory");
+    State::open(Arc::new(directory))
+}
+
+#[tokio::test]
+async fn entries_of_format_1_read_back() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    write(directory.path(), entries());
+    let state = open(directory.path()).expect("readable");
+    let stream = StreamId::all_namespaces();
+    assert_eq!(state.cursors(), [("oncall".to_owned(), stream.clone(), cursor())]);
+    assert_eq!(state.gaps(&stream), [gap()]);
+    assert_eq!(state.complete_until(&stream), Some(time(456)));
+    assert_eq!(state.noted_frontier(&stream), Some(position("4800")));
+    assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [letter()]);
+    state.close().await.expect("close");
+}
+
+#[tokio::test]
+async fn entries_are_written_as_format_1_was() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let state = open(directory.path()).expect("new");
+    let stream = StreamId::all_namespaces();
+    state.move_cursor("oncall", &stream, cursor());
+    state.set_complete_until(&stream, time(456));
+    state.note_frontier(&stream, &position("4800"));
+    state.report_gap(&stream, gap()).expect("report");
+    state.close().await.expect("close");
+    let path = directory.path().join("state");
+    let database = Database::open_existing(&path, SEGMENT_TUNING).expect("open");
+    for [key, value] in [CURSOR, GAP, MARK] {
+        let stored = database.get(&bytes(key)).expect("read").expect(key);
+        assert_eq!(&stored[..], bytes(value), "{key}");
+    }
+    // zstd may compress in another way one day; what it has compressed stays readable.
+    for (key, value) in letter().pairs().expect("encoded") {
+        assert_eq!(key, bytes(LETTER[0]));
+        assert_eq!(value[..1], bytes(LETTER[1])[..1]);
+    }
+}
+
+#[tokio::test]
+async fn cursors_of_a_copy_of_format_1_are_taken() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    write(directory.path(), [(bytes(REVISION[0]), bytes(REVISION[1]))]);
+    let sum = crc32fast::hash(
+        br#"{"revision":70001,"cursors":[{"sink":"oncall","stream":"all-namespaces","position":"3.4711","sequence":1234567,"updatedAt":"2023-11-14T22:13:20.456Z"}]}"#,
+    );
+    assert!(COPY.contains(&format!("\"checksum\": {sum},")), "{sum}");
+    std::fs::write(directory.path().join("cursors.json"), COPY).expect("write");
+    let state = open(directory.path()).expect("readable");
+    assert_eq!(state.cursor("oncall", &StreamId::all_namespaces()), Some(cursor()));
+    state.close().await.expect("close");
+    let written = std::fs::read_to_string(directory.path().join("cursors.json")).expect("read");
+    let shape = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    assert_eq!(shape(&written), shape(COPY));
+}
+
+/// It is intact: moving it aside would lose it for the version that can read it.
+#[tokio::test]
+async fn a_newer_entry_is_refused_and_left_where_it_is() {
+    for newer in [CURSOR, GAP, MARK, REVISION] {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let mut value = bytes(newer[1]);
+        value[0] = 2;
+        write(directory.path(), entries().chain([(bytes(newer[0]), value.clone())]));
+        let error = open(directory.path()).expect_err("newer");
+        assert!(matches!(error, LogError::NewerEntry { found: 2, known: 1, .. }), "{error}");
+        assert!(error.to_string().contains("run the newer version again"), "{error}");
+        let path = directory.path().join("state");
+        let database = Database::open_existing(&path, SEGMENT_TUNING).expect("where it was");
+        assert_eq!(&database.get(&bytes(newer[0])).expect("read").expect("kept")[..], value);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_dead_letter_is_not_taken_for_damage() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let mut value = bytes(LETTER[1]);
+    value[0] = 2;
+    write(directory.path(), entries().chain([(bytes(LETTER[0]), value)]));
+    let state = open(directory.path()).expect("cursors are readable");
+    let error = state.dead_letters("oncall", 10).await.expect_err("newer");
+    assert!(matches!(error, LogError::NewerEntry { what: "a dead letter", .. }), "{error}");
+    state.close().await.expect("close");
+}
