@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use harness::{BINARY, PATIENCE, Setup, accepted, all_done, distinct, program, status_when};
+use kube_event_relay::log::FORMAT;
 use rig::{Cluster, Receiver, Relay, RelayBuilder, Stream};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,10 +75,12 @@ async fn a_directory_of_another_cluster_or_a_newer_format_is_left_untouched() {
     }
     assert!(line.contains("use another directory, or connect to the first cluster"), "{line}");
 
-    fs::write(&identity, own.replace("\"format\":1", "\"format\":99")).expect("written");
+    let newer = own.replace(&format!("\"format\":{FORMAT}"), "\"format\":99");
+    fs::write(&identity, newer).expect("written");
     let before = listing(&data);
     let line = refusal(&setup(&ours).relay()).await;
-    assert!(line.contains("has format 99, this version knows formats up to 1"), "{line}");
+    let known = format!("has format 99, this version knows formats up to {FORMAT}");
+    assert!(line.contains(&known), "{line}");
     assert!(line.contains("run the newer version again"), "{line}");
     let path = data.to_str().expect("UTF-8");
     let answer = program(&["status", "--data-dir", path]);

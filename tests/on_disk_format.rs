@@ -1,21 +1,20 @@
-//! Every format a release has ever written stays readable.
+//! Every format a release has ever written stays readable, and `docs/on-disk-format.md` describes it.
 //!
-//! `migrations/` keeps a golden data directory of each format, for ever. Here each is opened, and
-//! every byte in it compared with what was stored.
+//! `migrations/` keeps a golden data directory of each format, for ever. Here each is opened by the
+//! program, and read by a second program that was written from the description alone; both have to
+//! find every byte that was stored.
 
 #![allow(clippy::expect_used)] // a test fails where an expectation is not met
 
 mod stored;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use kube_event_relay::cursor::State;
-use kube_event_relay::event::{Record, StreamId};
-use kube_event_relay::log::{Chunk, DataDirectory, Log, Stream};
-use stored::{contents, package};
+use kube_event_relay::event::{Position, StreamId};
+use stored::independent;
+use stored::{check, contents, package};
 
 /// Golden data directories, oldest format first.
 const GOLDEN: [&str; 1] = ["0001-initial"];
@@ -24,7 +23,30 @@ const GOLDEN: [&str; 1] = ["0001-initial"];
 async fn a_directory_of_every_format_opens_and_holds_what_was_stored() {
     for folder in GOLDEN {
         let directory = package::unpack(folder);
-        check(directory.path()).await;
+        check::check(directory.path()).await;
+    }
+}
+
+#[test]
+fn the_description_is_enough_to_read_a_directory_of_every_format() {
+    for (format, folder) in (1..).zip(GOLDEN) {
+        let directory = package::unpack(folder);
+        let (found, cluster) = independent::identity(directory.path());
+        assert_eq!((found, cluster.as_deref()), (format, Some(contents::CLUSTER)));
+        read_by_description(directory.path());
+    }
+}
+
+/// What the program writes now, and what it makes of older directories.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_is_enough_to_read_what_is_written_now() {
+    let directory = tempfile::tempdir().expect("a folder");
+    check::fill(directory.path()).await;
+    read_by_description(directory.path());
+    for folder in GOLDEN {
+        let directory = package::unpack(folder);
+        check::check(directory.path()).await;
+        read_by_description(directory.path());
     }
 }
 
@@ -35,107 +57,199 @@ async fn a_directory_of_every_format_opens_and_holds_what_was_stored() {
 #[ignore = "makes the golden directory of the current format"]
 async fn makes_a_golden_directory() {
     let directory = tempfile::tempdir().expect("a folder");
-    fill(directory.path()).await;
-    check(directory.path()).await;
+    check::fill(directory.path()).await;
+    check::check(directory.path()).await;
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fixture.tar.zst");
     package::pack(directory.path(), &file);
     let bytes = fs::metadata(&file).expect("packed").len();
     println!("{} holds the current format in {bytes} bytes", file.display());
 }
 
-async fn open(path: &Path) -> (Log, State) {
-    let path = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || {
-        let directory = DataDirectory::open(&path, Duration::ZERO).expect("the directory");
-        directory.claim(contents::CLUSTER).expect("its cluster");
-        let directory = Arc::new(directory);
-        let log = Log::open(directory.clone(), Arc::default()).expect("the log");
-        (log, State::open(directory).expect("the state"))
-    });
-    opened.await.expect("opened")
-}
-
-async fn stream(log: &Log, id: StreamId) -> Stream {
-    let log = log.clone();
-    let opened = tokio::task::spawn_blocking(move || log.stream(&id).expect("the stream"));
-    opened.await.expect("opened")
-}
-
-async fn close(log: Log, state: State) {
-    log.close().await.expect("the log closes");
-    state.close().await.expect("the state closes");
-}
-
-async fn fill(path: &Path) {
-    let (log, state) = open(path).await;
+/// Compares what the independent reader finds with what was stored.
+fn read_by_description(directory: &Path) {
     for id in [contents::everything(), contents::shop()] {
-        let stream = stream(&log, id.clone()).await;
-        for step in contents::steps(&id) {
-            match step {
-                contents::Step::Append(entry) => stream.append(entry).await.expect("appended"),
-                contents::Step::Sync => stream.sync().await.expect("durable"),
-            }
-        }
-        for gap in contents::gaps(&id) {
-            state.report_gap(&id, gap).expect("reported");
-        }
-        if let Some(time) = contents::complete_until(&id) {
-            state.set_complete_until(&id, time);
-        }
-        state.note_frontier(&id, &contents::frontier(&id));
-    }
-    for sink in contents::SINKS {
-        for letter in contents::letters(sink) {
-            state.bury(&letter).expect("buried");
-        }
-    }
-    for (sink, id, cursor) in contents::cursors() {
-        state.move_cursor(sink, &id, cursor);
-    }
-    close(log, state).await;
-}
-
-/// Opens a directory and compares everything in it with what was stored.
-async fn check(path: &Path) {
-    let (log, state) = open(path).await;
-    for id in [contents::everything(), contents::shop()] {
-        let stream = stream(&log, id.clone()).await;
-        let frontier = stream.frontier().expect("a frontier");
+        let segments = independent::segments(&directory.join("streams").join(id.as_str()));
+        let found = independent::records(&segments);
         let expected = contents::records(&id);
-        assert_eq!(frontier.position, contents::frontier(&id));
-        assert_eq!(frontier.sequence, expected.len() as u64);
-        let found = read(&stream).await;
         assert_eq!(found.len(), expected.len());
-        for (found, expected) in found.iter().zip(&expected) {
-            assert!(found == expected, "{} of {id}", expected.position);
+        for ((generation, found), record) in found.iter().zip(&expected) {
+            let position = position(&record.position);
+            assert_eq!((*generation, found.version.clone()), position);
+            assert!(*found == independent_record(record), "{position:?}");
         }
-        assert_eq!(stream.take_damages(), []);
-        assert_eq!(state.gaps(&id), contents::gaps(&id));
-        assert_eq!(state.complete_until(&id), contents::complete_until(&id));
-        assert_eq!(state.noted_frontier(&id), Some(contents::frontier(&id)));
+        let last = segments.last().and_then(|segment| segment.blocks.last()).expect("a block");
+        assert_eq!((last.generation, last.end.clone()), position(&contents::frontier(&id)));
     }
-    let all = stream(&log, contents::everything()).await.segments();
-    assert!(all.len() > 2, "several segments: {all:?}");
-    assert!(all.iter().rev().skip(1).all(|segment| segment.sealed_at.is_some()));
-    let cursors = state.cursors();
-    let cursors: Vec<_> = cursors
-        .iter()
-        .map(|(sink, id, cursor)| (sink.as_str(), id.clone(), cursor.clone()))
-        .collect();
-    assert_eq!(cursors, contents::cursors());
-    for sink in contents::SINKS {
-        let letters = state.dead_letters(sink, usize::MAX).await.expect("read");
-        assert!(letters == contents::letters(sink), "dead letters of {sink}");
+    let state = independent::state(&independent::database(&directory.join("state")));
+    let gaps =
+        [contents::shop(), contents::everything()].map(|id| (id.clone(), contents::gaps(&id)));
+    let gaps: BTreeMap<_, _> = gaps.into_iter().collect();
+    let expected: Vec<_> =
+        gaps.iter().flat_map(|(id, gaps)| gaps.iter().map(|gap| gap_of(id, gap))).collect();
+    assert_eq!(state.gaps, expected);
+    for id in [contents::everything(), contents::shop()] {
+        let mark = independent::Mark {
+            complete_until: contents::complete_until(&id).map(jiff::Timestamp::as_millisecond),
+            frontier: Some(position(&contents::frontier(&id))),
+        };
+        assert_eq!(state.marks[id.as_str()], mark);
     }
-    close(log, state).await;
+    let letters: Vec<_> =
+        ["archive", "oncall"].into_iter().flat_map(contents::letters).map(letter_of).collect();
+    // In the database, names are ordered by their length first.
+    let mut found = state.letters;
+    found.sort_by(|left, right| left.sink.cmp(&right.sink));
+    assert!(found == letters, "dead letters");
+    let (revision, copy) =
+        independent::copy(&fs::read(directory.join("cursors.json")).expect("a copy"));
+    assert_eq!(revision, state.revision);
+    assert_eq!((copy.len(), state.cursors.len()), (3, 3));
+    for (sink, id, cursor) in contents::cursors() {
+        let key = (sink.to_owned(), id.to_string());
+        let found = &state.cursors[&key];
+        assert_eq!(found.position, cursor.position.as_ref().map(position));
+        assert_eq!(
+            (found.sequence, found.updated_at),
+            (cursor.sequence, cursor.updated_at.as_millisecond())
+        );
+        let text = cursor.position.as_ref().map(ToString::to_string);
+        assert_eq!(copy[&key], (text, cursor.sequence, cursor.updated_at.to_string()));
+    }
 }
 
-async fn read(stream: &Stream) -> Vec<Record> {
-    let mut reader = stream.reader(None);
-    let mut found = Vec::new();
-    while let Some(chunk) = reader.try_next().await.expect("readable") {
-        let Chunk::Records { records, .. } = chunk else { panic!("damage: {chunk:?}") };
-        found.extend_from_slice(&records);
+/// The examples of the description, read by it.
+#[test]
+fn the_examples_of_the_description_are_right() {
+    let header = ["6f1c", "Warning", "BackOff", "Pod", "shop", "cart-0"].map(ToOwned::to_owned);
+    let record = independent::Record {
+        version: "4711".to_owned(),
+        received_at: 1_700_000_000_123,
+        header,
+        body: br#"{"kind":"Event","count":300}"#.to_vec(),
+    };
+    let at = |version: &str| (3, version.to_owned());
+    let block = independent::Block {
+        number: 70_000,
+        sequence: 1_234_567,
+        generation: 3,
+        end: "4800".to_owned(),
+        written_at: 1_700_000_000_456,
+        records: vec![record.clone()],
+    };
+    assert_eq!(independent::blocks(&pairs("block")), [block]);
+    let seal = independent::Seal {
+        last: at("4800"),
+        last_number: 70_000,
+        first_sequence: 1_234_000,
+        end_sequence: 1_234_567,
+        sealed_at: 1_700_000_000_789,
+    };
+    assert_eq!(independent::seal(&example("seal")[0]), seal);
+    let head = independent::Head { first_number: 70_000, first_sequence: 1_234_567 };
+    assert_eq!(independent::head(&example("head")[0]), head);
+
+    let all: independent::Pairs =
+        ["cursor", "gap", "mark", "revision", "letter"].into_iter().flat_map(pairs).collect();
+    let state = independent::state(&all);
+    let cursor = independent::Cursor {
+        position: Some(at("4711")),
+        sequence: 1_234_567,
+        updated_at: 1_700_000_000_456,
+    };
+    let (sink, stream) = ("oncall".to_owned(), "all-namespaces".to_owned());
+    assert_eq!(state.cursors, BTreeMap::from([((sink.clone(), stream.clone()), cursor)]));
+    let gap = independent::Gap {
+        after: Some(at("4711")),
+        until: at("4800"),
+        from: Some(1_700_000_000_123),
+        to: 1_700_000_000_456,
+        cause: "stopped for 2 h".to_owned(),
+    };
+    assert_eq!(state.gaps, [(stream.clone(), gap)]);
+    let mark =
+        independent::Mark { complete_until: Some(1_700_000_000_456), frontier: Some(at("4800")) };
+    assert_eq!(state.marks, BTreeMap::from([(stream.clone(), mark)]));
+    assert_eq!(state.revision, 70_000);
+    let reason = "400 Bad Request".to_owned();
+    let letter = independent::Letter {
+        sink,
+        stream,
+        position: at("4711"),
+        reason,
+        at: 1_700_000_000_789,
+        record,
+    };
+    assert_eq!(state.letters, [letter]);
+
+    let text = description();
+    let mut shown = text.split("```json\n").filter_map(|text| text.split("```").next());
+    let copy = shown.find(|shown| shown.contains("checksum")).expect("an example");
+    let (revision, cursors) = independent::copy(copy.as_bytes());
+    assert_eq!((revision, cursors.len()), (70_001, 1));
+}
+
+fn description() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/on-disk-format.md");
+    fs::read_to_string(path).expect("the description")
+}
+
+/// The bytes of an example: key and value, or a file alone.
+fn example(name: &str) -> Vec<Vec<u8>> {
+    let text = description();
+    let (_, rest) = text.split_once(&format!("```hex {name}\n")).expect(name);
+    let (shown, _) = rest.split_once("```").expect("its end");
+    let bytes = |paragraph: &str| {
+        let digits: String = paragraph.split_whitespace().collect();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+        (0..digits.len()).step_by(2).map(byte).collect()
+    };
+    shown.split("\n\n").map(bytes).collect()
+}
+
+fn pairs(name: &str) -> independent::Pairs {
+    let [key, value] = example(name).try_into().expect("a key and a value");
+    BTreeMap::from([(key, value)])
+}
+
+fn position(position: &Position) -> independent::Position {
+    (position.generation.0, position.resource_version.as_str().to_owned())
+}
+
+fn independent_record(record: &kube_event_relay::event::Record) -> independent::Record {
+    let header = record.header.clone();
+    independent::Record {
+        version: record.position.resource_version.as_str().to_owned(),
+        received_at: record.received_at.as_millisecond(),
+        header: [
+            header.uid,
+            header.event_type,
+            header.reason,
+            header.kind,
+            header.namespace,
+            header.name,
+        ],
+        body: record.body.to_vec(),
     }
-    found
+}
+
+fn gap_of(id: &StreamId, gap: &kube_event_relay::log::Gap) -> (String, independent::Gap) {
+    let gap = independent::Gap {
+        after: gap.after.as_ref().map(position),
+        until: position(&gap.until),
+        from: gap.from_time.map(jiff::Timestamp::as_millisecond),
+        to: gap.to_time.as_millisecond(),
+        cause: gap.cause.clone(),
+    };
+    (id.to_string(), gap)
+}
+
+fn letter_of(letter: kube_event_relay::cursor::DeadLetter) -> independent::Letter {
+    independent::Letter {
+        sink: letter.sink,
+        stream: letter.record.stream.to_string(),
+        position: position(&letter.record.position),
+        reason: letter.reason,
+        at: letter.at.as_millisecond(),
+        record: independent_record(&letter.record),
+    }
 }

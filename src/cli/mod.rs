@@ -7,6 +7,7 @@ mod config;
 pub mod cursor;
 pub mod demo;
 mod exit;
+mod migrate;
 pub mod output;
 mod run;
 pub mod status;
@@ -52,6 +53,8 @@ enum Command {
     Cursor(cursor::CursorArgs),
     /// Check, show or convert a configuration
     Config(config::ConfigArgs),
+    /// Bring the data directory of a stopped relay to this version's format
+    Migrate(migrate::MigrateArgs),
 }
 
 /// Runs the program with its arguments, the first of which is its own name.
@@ -77,6 +80,7 @@ fn dispatch(arguments: Vec<OsString>) -> Result<(), Failure> {
         Command::Status(args) => wait_for(status::run(args)),
         Command::Cursor(args) => wait_for(cursor::run(args)),
         Command::Config(args) => config::run(args),
+        Command::Migrate(args) => migrate::run(&args),
     }
 }
 

@@ -200,3 +200,13 @@ async fn a_newer_dead_letter_is_not_taken_for_damage() {
     assert!(matches!(error, LogError::NewerEntry { what: "a dead letter", .. }), "{error}");
     state.close().await.expect("close");
 }
+
+#[test]
+fn the_description_shows_these_bytes() {
+    let description = include_str!("../../docs/on-disk-format.md");
+    let plain: String = description.split_whitespace().collect();
+    for text in ENTRIES.as_flattened() {
+        assert!(plain.contains(text), "{text}");
+    }
+    assert!(description.contains(COPY), "{COPY}");
+}

@@ -1,6 +1,8 @@
 //! The data directory: who may use it, its format, and the cluster it belongs to.
 //!
-//! Invariant: a directory that is refused (locked, newer, of another cluster) is left as it was found.
+//! Invariants:
+//! 1. A directory that is refused (locked, newer, of another cluster) is left as it was found.
+//! 2. One that is open has the format of this program: an older one is migrated before.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -9,15 +11,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
+use super::identity::Identity;
+use super::migration::{self, Step};
 use super::{LogError, files};
 
-/// The format this program writes. `migrations/` has one step for each older one.
-pub const FORMAT: u32 = 1;
-
 const LOCK: &str = "LOCK";
-const IDENTITY: &str = "relay.json";
 /// How often a held lock is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
@@ -26,45 +25,33 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 pub struct DataDirectory {
     path: PathBuf,
     identity: Mutex<Identity>,
+    migrated: &'static [Step],
     _lock: File,
-}
-
-/// What `relay.json` says.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity {
-    format: u32,
-    /// uid of the namespace `kube-system`; absent until the API server has told it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster_uid: Option<String>,
 }
 
 impl DataDirectory {
     /// Locks `path`, creating it when it is new, and waits up to `patience` for another holder to
-    /// go: after a node was lost, the old pod's lock can outlive it for a moment. Blocking.
+    /// go: after a node was lost, the old pod's lock can outlive it for a moment. A directory of an
+    /// older format is migrated. Blocking.
     pub fn open(path: &Path, patience: Duration) -> Result<Self, LogError> {
         Self::check(path, None)?;
         files::create_directory(path)?;
         let lock = lock(path, patience)?;
-        let known = read_identity(path)?;
-        let identity = known.clone().unwrap_or(Identity { format: FORMAT, cluster_uid: None });
-        if known.is_none() {
-            write_identity(path, &identity)?;
-        }
-        Ok(Self { path: path.to_owned(), identity: Mutex::new(identity), _lock: lock })
+        // Whoever held the lock until now may have been newer.
+        Self::check(path, None)?;
+        let mut identity = match Identity::read(path)? {
+            Some(identity) => identity,
+            None => Identity::create(path)?,
+        };
+        let migrated = migration::run(path, &mut identity)?;
+        Ok(Self { path: path.to_owned(), identity: Mutex::new(identity), migrated, _lock: lock })
     }
 
     /// Checks without changing anything that the directory is absent or of a known format, and of
     /// the cluster with this uid (when that is known).
     pub fn check(path: &Path, cluster_uid: Option<&str>) -> Result<(), LogError> {
-        let Some(identity) = read_identity(path)? else { return Ok(()) };
-        if identity.format > FORMAT {
-            return Err(LogError::Newer {
-                path: path.to_owned(),
-                found: identity.format,
-                known: FORMAT,
-            });
-        }
+        let Some(identity) = Identity::read(path)? else { return Ok(()) };
+        identity.refuse_newer(path)?;
         match (cluster_uid, identity.cluster_uid) {
             (Some(found), Some(owner)) if found != owner => Err(LogError::OtherCluster {
                 path: path.to_owned(),
@@ -81,9 +68,15 @@ impl DataDirectory {
         let mut identity = self.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if identity.cluster_uid.is_none() {
             identity.cluster_uid = Some(cluster_uid.to_owned());
-            write_identity(&self.path, &identity)?;
+            identity.write(&self.path)?;
         }
         Ok(())
+    }
+
+    /// The steps that opening it has run, because it was of an older format.
+    #[must_use]
+    pub fn migrated(&self) -> &'static [Step] {
+        self.migrated
     }
 
     /// Where it is.
@@ -140,30 +133,11 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn read_identity(path: &Path) -> Result<Option<Identity>, LogError> {
-    let file = path.join(IDENTITY);
-    let text = match std::fs::read(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(LogError::io("read", &file, &error)),
-    };
-    serde_json::from_slice(&text).map(Some).map_err(|error| LogError::Directory {
-        path: path.to_owned(),
-        reason: format!(
-            "{IDENTITY} cannot be read ({error}); restore it as {{\"format\":{FORMAT}}} if the \
-             directory is a relay's"
-        ),
-    })
-}
-
-fn write_identity(path: &Path, identity: &Identity) -> Result<(), LogError> {
-    let text = serde_json::json!(identity).to_string() + "\n";
-    files::replace(&path.join(IDENTITY), text.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::FORMAT;
+    use crate::log::identity::IDENTITY;
 
     #[test]
     fn a_second_holder_is_refused_and_told_who_holds_it() {
@@ -179,10 +153,17 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_and_left_alone() {
         let directory = tempfile::tempdir().expect("tempdir");
-        std::fs::write(directory.path().join(IDENTITY), r#"{"format":2}"#).expect("write");
-        let error = DataDirectory::open(directory.path(), Duration::ZERO).expect_err("newer");
-        assert!(matches!(error, LogError::Newer { found: 2, .. }), "{error}");
-        assert_eq!(std::fs::read_dir(directory.path()).expect("list").count(), 1);
+        let newer = FORMAT + 1;
+        for text in [
+            format!(r#"{{"format":{newer}}}"#),
+            // A newer version was interrupted while it migrated.
+            format!(r#"{{"format":{newer},"migratingFrom":{FORMAT}}}"#),
+        ] {
+            std::fs::write(directory.path().join(IDENTITY), text).expect("write");
+            let error = DataDirectory::open(directory.path(), Duration::ZERO).expect_err("newer");
+            assert!(matches!(error, LogError::Newer { found, .. } if found == newer), "{error}");
+            assert_eq!(std::fs::read_dir(directory.path()).expect("list").count(), 1);
+        }
     }
 
     #[test]

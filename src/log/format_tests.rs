@@ -151,3 +151,12 @@ fn a_changed_byte_is_damage_also_when_it_is_the_format() {
         block::read(&StreamId::all_namespaces(), &key, &value, |_| Ok(None));
     assert_eq!(read, Err(BlockError::Checksum));
 }
+
+#[test]
+fn the_description_shows_these_bytes() {
+    let description = include_str!("../../docs/on-disk-format.md");
+    let plain: String = description.split_whitespace().collect();
+    for text in [BLOCK_KEY, BLOCK_VALUE, SEAL, HEAD] {
+        assert!(plain.contains(text), "{text}");
+    }
+}

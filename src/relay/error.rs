@@ -31,6 +31,19 @@ pub enum RelayError {
     /// There is no relay's data at this path.
     #[error("there is no data directory at {0}: check --data-dir")]
     NoDirectory(std::path::PathBuf),
+    /// The directory to be read is of an older format.
+    #[error(
+        "data directory {path} has format {found}, older than this version's {known}: \
+         `kube-event-relay migrate --data-dir {path}` brings it there, and so does starting the relay"
+    )]
+    Older {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format of this program.
+        known: u32,
+    },
     /// The directory to be read belongs to a relay that runs.
     #[error(
         "a relay is running on data directory {path}: it is in use by {holder}; ask it with \

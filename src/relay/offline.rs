@@ -14,7 +14,7 @@ use super::overview::{cursors, log_status, stream_status};
 use super::status::{SinkState, SinkStatus, Status};
 use super::storage::{Storage, first_received_after};
 use super::survey::{StreamSurvey, Survey};
-use crate::log::{DataDirectory, LogError};
+use crate::log::{DataDirectory, LogError, plan_migration};
 use crate::telemetry::Metrics;
 
 /// The file that every data directory has; opening a directory without it would make it one.
@@ -24,10 +24,14 @@ const IDENTITY: &str = "relay.json";
 /// or zero: the cluster's name, the kinds of sinks, counters, limits.
 ///
 /// Blocking; may be called inside and outside of an async runtime. Fails when another process holds
-/// the directory.
+/// the directory, and when it is of an older format: whoever only looks does not migrate it.
 pub fn offline_status(path: &Path) -> Result<Status, RelayError> {
     if !path.join(IDENTITY).is_file() {
         return Err(RelayError::NoDirectory(path.to_owned()));
+    }
+    if let Some(plan) = plan_migration(path)?.filter(|plan| !plan.steps.is_empty()) {
+        let (found, known) = (plan.from, plan.to);
+        return Err(RelayError::Older { path: path.to_owned(), found, known });
     }
     let directory = Arc::new(DataDirectory::open(path, Duration::ZERO).map_err(running)?);
     let read = || -> Result<Status, RelayError> {
