@@ -34,6 +34,7 @@ pub fn shop() -> StreamId {
 
 /// A step of filling a stream.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // nearly every step appends
 pub enum Step {
     /// Append.
     Append(Entry),

@@ -91,6 +91,9 @@ pub struct State {
     pub revision: u64,
 }
 
+/// position, sequence, time of the last move, each as in `cursors.json`
+pub type CopiedCursor = (Option<String>, u64, String);
+
 /// Key and value of each entry of a database, in order.
 pub type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -235,7 +238,7 @@ pub fn state(pairs: &Pairs) -> State {
 }
 
 /// `cursors.json`: revision and cursors.
-pub fn copy(text: &[u8]) -> (u64, BTreeMap<(String, String), (Option<String>, u64, String)>) {
+pub fn copy(text: &[u8]) -> (u64, BTreeMap<(String, String), CopiedCursor>) {
     let value: serde_json::Value = serde_json::from_slice(text).expect("JSON");
     assert_eq!(value["format"], 1);
     let content = &value["content"];
@@ -425,7 +428,7 @@ impl<'a> Bytes<'a> {
     fn signed(&mut self) -> i64 {
         let unsigned = self.unsigned();
         let half = i64::try_from(unsigned / 2).expect("half of it fits");
-        if unsigned % 2 == 0 { half } else { -half - 1 }
+        if unsigned.is_multiple_of(2) { half } else { -half - 1 }
     }
 
     fn length(&mut self) -> usize {

@@ -29,8 +29,8 @@ pub fn unpack(folder: &str) -> TempDir {
 
 /// Packs a data directory into `file`.
 pub fn pack(directory: &Path, file: &Path) {
-    let packed = File::create(file).expect("created");
-    let mut packer = zstd::Encoder::new(packed, LEVEL).expect("zstd");
+    let target = File::create(file).expect("created");
+    let mut packer = zstd::Encoder::new(target, LEVEL).expect("zstd");
     packer.window_log(WINDOW_LOG).expect("a window");
     packer.long_distance_matching(true).expect("matching");
     let mut archive = tar::Builder::new(packer);
