@@ -87,7 +87,7 @@ async fn a_migration_that_is_killed_goes_on_where_it_was() {
         until_it_migrates(whole.path(), &mut child);
         let start = begun.elapsed();
         assert!(child.wait().expect("ended").success());
-        let step = begun.elapsed() - start;
+        let step = begun.elapsed().saturating_sub(start);
         let (mut before, mut during, mut after) = (0, 0, 0);
         for round in 0..ROUNDS {
             let directory = copy(golden.path());
