@@ -13,6 +13,7 @@
 //!        bincode Preface · zstd(bincode of each RecordHead) · zstd(bodies, one after another)
 //! ```
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bincode::Options;
@@ -21,7 +22,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{NewRecord, compression};
+use super::NewRecord;
+use super::compression::{self, Effort};
 use crate::event::{Generation, Header, Position, Record, StreamId};
 
 /// Most records in a block.
@@ -81,11 +83,11 @@ struct Preface {
 
 /// What is stored of a record beside its body.
 #[derive(Debug, Serialize, Deserialize)]
-struct RecordHead {
-    resource_version: String,
+struct RecordHead<'a> {
+    resource_version: &'a str,
     /// Milliseconds since 1970.
     received_at: i64,
-    header: Header,
+    header: Cow<'a, Header>,
     body_length: u32,
 }
 
@@ -173,15 +175,12 @@ impl Block {
 
     /// What its parts hold together.
     pub(super) fn to_payload(&self) -> Vec<u8> {
-        let heads: Vec<RecordHead> = self.records.iter().map(RecordHead::of).collect();
-        let mut bodies =
-            Vec::with_capacity(self.records.iter().map(|record| record.body.len()).sum());
-        for record in &self.records {
-            bodies.extend_from_slice(&record.body);
-        }
+        let heads: Vec<RecordHead<'_>> = self.records.iter().map(RecordHead::of).collect();
         let heads = encode(&heads);
-        let (heads_length, bodies_length) = (length(heads.len()), length(bodies.len()));
-        let (heads, bodies) = (compression::compress(&heads), compression::compress(&bodies));
+        let (heads, heads_length) =
+            compression::compress(Effort::Little, [heads.as_slice()].into_iter());
+        let bodies = self.records.iter().map(|record| record.body.as_ref());
+        let (bodies, bodies_length) = compression::compress(Effort::Usual, bodies);
         let mut payload = encode(&Preface {
             number: self.number,
             sequence: self.sequence,
@@ -189,9 +188,9 @@ impl Block {
             end: self.end.resource_version.to_string(),
             written_at: self.written_at.as_millisecond(),
             records: length(self.records.len()),
-            heads_length,
+            heads_length: length(heads_length),
             heads_compressed: length(heads.len()),
-            bodies_length,
+            bodies_length: length(bodies_length),
         });
         payload.extend_from_slice(&heads);
         payload.extend_from_slice(&bodies);
@@ -206,7 +205,7 @@ impl Block {
             .split_at_checked(preface.heads_compressed as usize)
             .ok_or(BlockError::Malformed("heads are cut"))?;
         let heads = decompress(heads, preface.heads_length)?;
-        let heads: Vec<RecordHead> = decode_from(&mut heads.as_slice())?;
+        let heads: Vec<RecordHead<'_>> = decode(&heads)?;
         if heads.len() != preface.records as usize {
             return Err(BlockError::Malformed("number of records"));
         }
@@ -227,12 +226,12 @@ impl Block {
     }
 }
 
-impl RecordHead {
-    fn of(record: &Record) -> Self {
+impl<'a> RecordHead<'a> {
+    fn of(record: &'a Record) -> Self {
         Self {
-            resource_version: record.position.resource_version.to_string(),
+            resource_version: record.position.resource_version.as_str(),
             received_at: record.received_at.as_millisecond(),
-            header: record.header.clone(),
+            header: Cow::Borrowed(&record.header),
             body_length: length(record.body.len()),
         }
     }
@@ -253,7 +252,7 @@ impl RecordHead {
             stream: stream.clone(),
             position: Position::new(generation, version),
             received_at: time(self.received_at)?,
-            header: self.header,
+            header: self.header.into_owned(),
             body: bodies.split_to(body_length),
         })
     }
@@ -279,11 +278,20 @@ pub(crate) fn decode_record(stream: &StreamId, bytes: &[u8]) -> Option<Record> {
 /// How many of the first `records` make a good block: of one generation, not too many, not too long.
 pub(super) fn block_length(records: &[NewRecord]) -> usize {
     let mut bytes = 0;
-    let fits = |record: &&NewRecord| {
+    let join = |(count, record): &(usize, &NewRecord)| {
+        let joins = joins(&records[..*count], bytes, record);
         bytes += record.body.len();
-        bytes <= BODIES_TARGET && record.position.generation == records[0].position.generation
+        joins
     };
-    records.iter().take(RECORDS_LIMIT).take_while(fits).count().max(1).min(records.len())
+    records.iter().enumerate().take_while(join).count()
+}
+
+/// Whether a record goes into one block with `records`, whose bodies add up to `bytes`.
+pub(super) fn joins(records: &[NewRecord], bytes: usize, record: &NewRecord) -> bool {
+    let Some(first) = records.first() else { return true };
+    records.len() < RECORDS_LIMIT
+        && bytes + record.body.len() <= BODIES_TARGET
+        && record.position.generation == first.position.generation
 }
 
 /// Joins and decodes the parts of a block: `first` is its first pair, `next` reads the value of a key.
@@ -352,18 +360,27 @@ fn checksum(key: &[u8], value: &[u8]) -> u32 {
 }
 
 fn codec() -> impl Options {
-    bincode::DefaultOptions::new().with_limit(DECODED_LIMIT as u64)
+    bincode::DefaultOptions::new()
 }
 
-/// Structs of numbers and text always serialise; the limit is far above any block.
+/// Structs of numbers and text always serialise.
 #[allow(clippy::expect_used)]
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    codec().serialize(value).expect("plain values below the limit")
+    let mut bytes = Vec::new();
+    codec().serialize_into(&mut bytes, value).expect("plain values");
+    bytes
 }
 
 /// Decodes a value from the front of `bytes` and moves them past it.
 fn decode_from<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, BlockError> {
-    codec().deserialize_from(bytes).map_err(|_| BlockError::Malformed("cannot be decoded"))
+    let codec = codec().with_limit(DECODED_LIMIT as u64);
+    codec.deserialize_from(bytes).map_err(|_| BlockError::Malformed("cannot be decoded"))
+}
+
+/// Decodes the value that `bytes` hold.
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BlockError> {
+    let codec = codec().with_limit(DECODED_LIMIT as u64);
+    codec.deserialize(bytes).map_err(|_| BlockError::Malformed("cannot be decoded"))
 }
 
 fn decompress(bytes: &[u8], length: u32) -> Result<Vec<u8>, BlockError> {

@@ -4,9 +4,10 @@
 //! 1. Their bodies and records take at most about [`WEIGHT_LIMIT`] bytes together.
 //! 2. A block is found under the position it follows. Numbers would not do: a repaired stretch has
 //!    other blocks under the numbers of those that were lost.
+//! 3. Whoever has the turn of a number is the only one to read a block of that number.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::block::Block;
 use crate::event::{Position, StreamId};
@@ -16,8 +17,14 @@ const WEIGHT_LIMIT: usize = 8 << 20;
 
 type Key = (StreamId, Position);
 
+/// Numbers that lie further apart than this may share a turn; it only costs a wait.
+const TURNS: usize = 16;
+
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<Blocks>);
+pub(super) struct Cache {
+    blocks: Mutex<Blocks>,
+    turns: [Mutex<()>; TURNS],
+}
 
 #[derive(Debug, Default)]
 struct Blocks {
@@ -29,14 +36,27 @@ struct Blocks {
 impl Cache {
     /// The block that follows the one that ends at `after`.
     pub(super) fn get(&self, stream: &StreamId, after: &Position) -> Option<Arc<Block>> {
-        let blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.by_place.get(&(stream.clone(), after.clone())).cloned()
     }
 
-    /// Keeps the block that follows the one that ends at `after`; the oldest ones go.
-    pub(super) fn put(&self, stream: &StreamId, after: &Position, block: Arc<Block>) {
+    /// Waits for the turn to read a block with this number, of whatever stream. Blocking.
+    pub(super) fn turn(&self, number: u64) -> MutexGuard<'_, ()> {
+        let turn = usize::try_from(number % TURNS as u64).unwrap_or_default();
+        self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the block that follows the one that ends at `after`, and returns the oldest ones, which
+    /// go: taking them apart may take a while.
+    pub(super) fn put(
+        &self,
+        stream: &StreamId,
+        after: &Position,
+        block: Arc<Block>,
+    ) -> Vec<Arc<Block>> {
+        let mut evicted = Vec::new();
         let key = (stream.clone(), after.clone());
-        let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.weight += block.weight();
         if let Some(replaced) = blocks.by_place.insert(key.clone(), block) {
             blocks.weight -= replaced.weight();
@@ -47,7 +67,9 @@ impl Cache {
             let Some(oldest) = blocks.oldest_first.pop_front() else { break };
             if let Some(removed) = blocks.by_place.remove(&oldest) {
                 blocks.weight -= removed.weight();
+                evicted.push(removed);
             }
         }
+        evicted
     }
 }

@@ -38,7 +38,7 @@ const ROOM_POLL: Duration = Duration::from_millis(500);
 /// What was found on disk.
 #[derive(Debug)]
 enum Found {
-    Block(Block),
+    Block(Arc<Block>),
     /// Nothing but what lies behind a hole that may be repaired until then.
     Awaited(Instant),
     /// What lies before this position is lost.
@@ -82,9 +82,10 @@ impl Reader {
             return Ok(self.pass(block, &frontier));
         }
         let (stream, after, next) = (self.stream.clone(), self.after.clone(), self.next);
+        let durable = frontier.position.clone();
         let found = blocking(move || {
             // sled cannot open a database on a full volume: room is made of the reserve, or awaited.
-            find_way(&stream, after.as_ref(), next).inspect_err(|error| {
+            find_once(&stream, after.as_ref(), next, &durable).inspect_err(|error| {
                 if matches!(error, LogError::Full { .. }) {
                     stream.context.reserve.give_up();
                 }
@@ -100,15 +101,7 @@ impl Reader {
         self.repair = if let Found::Awaited(until) = found { Some(until) } else { None };
         match found {
             Found::Nothing | Found::Awaited(_) => Ok(None),
-            Found::Block(block) => {
-                let block = Arc::new(block);
-                if let (Some(after), Some(_)) = (&self.after, self.next)
-                    && block.end <= frontier.position
-                {
-                    self.stream.context.cache.put(&self.stream.id, after, block.clone());
-                }
-                Ok(self.pass(block, &frontier))
-            }
+            Found::Block(block) => Ok(self.pass(block, &frontier)),
             Found::Lost(end) => {
                 self.after = Some(end.clone());
                 self.next = None;
@@ -131,6 +124,30 @@ impl Reader {
         self.next = Some(block.number + 1);
         Some(Chunk::Records { records: Records { block, from }, end, sequence })
     }
+}
+
+/// Finds what follows a position. Of several readers that come for the same block at the same time one
+/// reads it, and the others take it from the cache.
+fn find_once(
+    stream: &Inner,
+    after: Option<&Position>,
+    next: Option<u64>,
+    durable: &Position,
+) -> Result<Found, LogError> {
+    let cache = &stream.context.cache;
+    let place = after.zip(next);
+    let _turn = place.map(|(_, number)| cache.turn(number));
+    if let Some(block) = place.and_then(|(after, _)| cache.get(&stream.id, after)) {
+        return Ok(Found::Block(block));
+    }
+    let found = find_way(stream, after, next)?;
+    if let Found::Block(block) = &found {
+        stream.context.metrics.log().blocks_read.inc();
+        if let Some((after, _)) = place.filter(|_| block.end <= *durable) {
+            drop(cache.put(&stream.id, after, block.clone()));
+        }
+    }
+    Ok(found)
 }
 
 /// What follows a position, or what to do about a hole that comes first.
@@ -164,7 +181,7 @@ fn find(stream: &Inner, after: Option<&Position>, next: Option<u64>) -> Result<F
             _ => segment.following(after),
         });
         match found.and_then(|block| check(&here, after, block, next)) {
-            Ok(Some(block)) => return Ok(Found::Block(block)),
+            Ok(Some(block)) => return Ok(Found::Block(Arc::new(block))),
             // The end of this segment; trimming may have removed it meanwhile.
             Ok(None) => place = stream.place_after(here.first()),
             Err(error @ LogError::Damaged { .. }) if here.seal().is_some() && stream.has(&here) => {

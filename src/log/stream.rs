@@ -122,7 +122,7 @@ impl Stream {
         let last = last.map(Arc::new);
         inner.frontier.send_replace(last.as_deref().map(Frontier::at));
         let (commands, receiver) = mpsc::channel(QUEUE_ENTRIES);
-        let writer = Writer { stream: inner.clone(), active, last, advance: None };
+        let writer = Writer { stream: inner.clone(), active, last };
         let queue_bytes = Arc::new(Semaphore::new(QUEUE_BYTES));
         Ok((Self { inner, commands, queue_bytes }, writer, receiver))
     }

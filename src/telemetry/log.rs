@@ -13,6 +13,8 @@ pub struct LogMetrics {
     pub max_bytes: IntGauge,
     /// Records appended.
     pub appended: IntCounter,
+    /// Blocks read from disk and decoded: sinks that are close together share them.
+    pub blocks_read: IntCounter,
     /// Segments moved aside because they were damaged.
     pub damaged_segments: IntCounter,
     /// 1 while intake waits because the log is full.
@@ -29,6 +31,8 @@ impl LogMetrics {
             bytes: registrar.gauge("log_bytes", "Bytes on disk."),
             max_bytes: registrar.gauge("log_max_bytes", "Configured bound of bytes on disk."),
             appended: registrar.counter("log_appended_records_total", "Records appended."),
+            blocks_read: registrar
+                .counter("log_blocks_read_total", "Blocks of records read from disk and decoded."),
             damaged_segments: registrar.counter(
                 "log_damaged_segments_total",
                 "Segments moved aside because they were damaged.",
