@@ -19,7 +19,7 @@ use crate::event::{Position, StreamId};
 
 /// How long the first record of a group waits for company: `docs/performance.md` has what it was
 /// chosen by.
-const LINGER: Duration = Duration::from_millis(2);
+const LINGER: Duration = Duration::from_millis(1);
 /// Most records in a group.
 const GROUP_RECORDS: usize = 1000;
 /// A moved frontier without records is written at most this often: losing it only means reading
