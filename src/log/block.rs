@@ -34,7 +34,7 @@ pub(crate) const VALUE_LIMIT: usize = SLED_SEGMENT / 4 / 18;
 /// sled's segment size in the databases of the log.
 pub(super) const SLED_SEGMENT: usize = 1 << 20;
 /// Bodies of a block add up to about this many bytes, unless a single one is larger.
-const BODIES_TARGET: usize = 96 << 10;
+pub(super) const BODIES_TARGET: usize = 96 << 10;
 
 /// The format of blocks.
 pub(super) const FORMAT: u8 = 1;
@@ -275,25 +275,6 @@ pub(crate) fn decode_record(stream: &StreamId, bytes: &[u8]) -> Option<Record> {
     Block::from_payload(stream, bytes).ok()?.records.pop()
 }
 
-/// How many of the first `records` make a good block: of one generation, not too many, not too long.
-pub(super) fn block_length(records: &[NewRecord]) -> usize {
-    let mut bytes = 0;
-    let join = |(count, record): &(usize, &NewRecord)| {
-        let joins = joins(&records[..*count], bytes, record);
-        bytes += record.body.len();
-        joins
-    };
-    records.iter().enumerate().take_while(join).count()
-}
-
-/// Whether a record goes into one block with `records`, whose bodies add up to `bytes`.
-pub(super) fn joins(records: &[NewRecord], bytes: usize, record: &NewRecord) -> bool {
-    let Some(first) = records.first() else { return true };
-    records.len() < RECORDS_LIMIT
-        && bytes + record.body.len() <= BODIES_TARGET
-        && record.position.generation == first.position.generation
-}
-
 /// Joins and decodes the parts of a block: `first` is its first pair, `next` reads the value of a key.
 pub(super) fn read<E: From<BlockError>>(
     stream: &StreamId,
@@ -404,6 +385,7 @@ fn time(milliseconds: i64) -> Result<Timestamp, BlockError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::group::block_length;
     use proptest::prelude::*;
 
     fn stream() -> StreamId {

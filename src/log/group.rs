@@ -179,7 +179,7 @@ impl Group {
 
     /// Adds a record, and returns the block before it when that is full.
     fn add(&mut self, record: NewRecord, room: OwnedSemaphorePermit) -> Option<Arc<Draft>> {
-        let full = !block::joins(&self.records, self.bytes, &record);
+        let full = !joins(&self.records, self.bytes, &record);
         let full = full.then(|| self.cut(None)).flatten();
         self.bytes += record.body.len();
         self.count += 1;
@@ -203,4 +203,23 @@ impl Group {
         self.drafts.push(draft.clone());
         Some(draft)
     }
+}
+
+/// How many of the first `records` make a good block: of one generation, not too many, not too long.
+pub(super) fn block_length(records: &[NewRecord]) -> usize {
+    let mut bytes = 0;
+    let join = |(count, record): &(usize, &NewRecord)| {
+        let joins = joins(&records[..*count], bytes, record);
+        bytes += record.body.len();
+        joins
+    };
+    records.iter().enumerate().take_while(join).count()
+}
+
+/// Whether a record goes into one block with `records`, whose bodies add up to `bytes`.
+pub(super) fn joins(records: &[NewRecord], bytes: usize, record: &NewRecord) -> bool {
+    let Some(first) = records.first() else { return true };
+    records.len() < block::RECORDS_LIMIT
+        && bytes + record.body.len() <= block::BODIES_TARGET
+        && record.position.generation == first.position.generation
 }

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::block::{self, Block};
+use super::block::Block;
 use super::stream::blocking;
-use super::{LogError, NewRecord};
+use super::{LogError, NewRecord, group};
 use crate::event::{Position, StreamId};
 
 /// Bytes of bodies in a run: the memory that collecting takes.
@@ -121,7 +121,7 @@ impl Area {
         let error = |error: std::io::Error| LogError::io("write", &path, &error);
         let mut file = BufWriter::new(File::create(&path).map_err(error)?);
         while !records.is_empty() {
-            let rest = records.split_off(block::block_length(&records));
+            let rest = records.split_off(group::block_length(&records));
             let part = std::mem::replace(&mut records, rest);
             let Some(end) = part.last().map(|record| record.position.clone()) else { break };
             let payload =
