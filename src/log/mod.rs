@@ -24,11 +24,11 @@ mod error;
 mod files;
 #[cfg(test)]
 mod format_tests;
+mod group;
 mod head;
 mod hole;
 mod identity;
 mod migration;
-mod group;
 mod pool;
 mod reader;
 mod recovery;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::block::{self, Block};
+use super::block::Block;
+use super::group::block_length;
 use super::head::Head;
 use super::hole::Hole;
 use super::segment::{Seal, Segment};
@@ -134,7 +135,7 @@ impl Written {
         let mut blocks = Vec::new();
         let mut rest = records;
         while !rest.is_empty() || (ends && self.blocks + blocks.len() as u64 == 0) {
-            let after = rest.split_off(block::block_length(&rest));
+            let after = rest.split_off(block_length(&rest));
             let records = std::mem::replace(&mut rest, after);
             let end = records.last().map_or(&hole.until, |record| &record.position).clone();
             let (number, before) =
