@@ -10,6 +10,7 @@
 //! * [`Proxy`] and [`HttpProxy`]: between relay and API server; the one disturbs
 //!   connections, the other lists and watches.
 //! * [`Relay`]: the relay's program itself.
+//! * [`Volume`]: a file system that loses its power, is full, or grows.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
 //!
 //! The servers are built from source by `build.sh`, once; the first build takes
@@ -43,6 +44,7 @@ mod relay;
 mod server;
 mod serving;
 mod stream;
+mod volume;
 
 pub use client::{Answer as ApiAnswer, Client};
 pub use cluster::{Cluster, ClusterBuilder};
@@ -56,3 +58,4 @@ pub use process::{Line, Stream};
 pub use proxy::{Proxy, Traffic};
 pub use receiver::{Answer, Behaviour, Outcome, Received, Receiver};
 pub use relay::{Relay, RelayBuilder};
+pub use volume::Volume;
