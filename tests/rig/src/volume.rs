@@ -39,8 +39,8 @@ const OPTIONS: &std::ffi::CStr = c"commit=3600";
 /// How long a volume that is still in use is waited for. Whoever used it has been told to end.
 const BUSY_PATIENCE: Duration = Duration::from_secs(20);
 const BUSY_POLL: Duration = Duration::from_millis(2);
-/// Holds the volume open and waits for a line, then for nothing else: EXT4_IOC_SHUTDOWN with
-/// EXT4_GOING_FLAGS_NOLOGFLUSH. In Perl, since an ioctl of one's own needs unsafe code in Rust.
+/// Holds the volume open and waits for a line, then for nothing else: `EXT4_IOC_SHUTDOWN` with
+/// `EXT4_GOING_FLAGS_NOLOGFLUSH`. In Perl, since an ioctl of one's own needs unsafe code in Rust.
 const SWITCH: &str = r#"$| = 1;
 my $forgetting = pack "L", 2;
 open my $volume, "<", shift or die "open: $!";
@@ -211,7 +211,7 @@ impl Volume {
     }
 
     /// Keeps ext4 from giving away what the volume shall not have yet, and what it wants for itself.
-    /// Growing the file system in use would take the capability SYS_RESOURCE, which root in a
+    /// Growing the file system in use would take the capability `SYS_RESOURCE`, which root in a
     /// container often lacks.
     fn hold_back(&self) -> Result<(), String> {
         let beyond = self.most.checked_sub(self.bytes).ok_or("it cannot grow that far")?;
