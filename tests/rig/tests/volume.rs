@@ -31,7 +31,7 @@ fn a_cut_forgets_what_was_not_synced_and_keeps_what_was() {
         file.sync_all().expect("sync");
         // Into blocks that the file already has, and behind its end.
         file.write_at(b"SYNC", 0).expect("overwrite");
-        file.write_at(&[7; 100_000], 6).expect("append");
+        file.write_at(&vec![7; 100_000], 6).expect("append");
         let forgotten = path.join("forgotten");
         let renamed = path.join("renamed");
         write(&forgotten, b"not synced");
