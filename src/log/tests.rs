@@ -305,3 +305,14 @@ async fn the_segment_of_the_frontier_is_never_trimmed() {
     assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), Some(position(0, 10)));
     opened.close().await;
 }
+
+#[tokio::test]
+async fn a_log_that_stops_names_the_cause() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let log = Opened::new(&directory);
+    log.append(1..=3).await;
+    fs::remove_dir_all(directory.path().join("streams")).expect("remove");
+    log.stream.append(Entry::Record(record(0, 4))).await.expect("append");
+    let error = log.stream.sync().await.expect_err("its files are gone").to_string();
+    assert!(error.contains("blobs"), "{error}");
+}

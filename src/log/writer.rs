@@ -64,20 +64,20 @@ impl Writer {
     pub(super) fn run(mut self, commands: mpsc::Receiver<Command>, runtime: &Handle) {
         let mut intake = Intake::new(self.stream.id.clone(), commands, runtime);
         loop {
-            let group = intake.next(self.last.as_deref());
-            let closing = group.closing;
-            if let Err(error) = self.commit(group) {
+            let mut group = intake.next(self.last.as_deref());
+            if let Err(error) = self.commit(&mut group) {
                 tracing::error!(stream = %self.stream.id, %error, "the log stops.");
+                // Whoever waits for the group hears of it when the group is dropped, the cause first.
                 self.stream.fail(&error);
                 return;
             }
-            if closing {
+            if group.closing {
                 return;
             }
         }
     }
 
-    fn commit(&mut self, mut group: Group) -> Result<(), LogError> {
+    fn commit(&mut self, group: &mut Group) -> Result<(), LogError> {
         let mut evicted = Vec::new();
         if !group.drafts.is_empty() {
             self.store(&group.drafts, &mut evicted)?;
