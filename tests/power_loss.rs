@@ -173,7 +173,7 @@ impl Ordeal {
     /// Starts a process, cuts its power, and gives the power back. Returns what is broken.
     fn cut(&mut self, aim: Aim) -> Vec<String> {
         let closes = aim == Aim::Closed;
-        let turns = closes.then(|| self.dice.random_range(0..20));
+        let turns = closes.then(|| self.dice.random_range(1..20));
         let mut process = self.start(turns);
         let mut promises = self.carried_over();
         let mut broken = Vec::new();
@@ -193,7 +193,7 @@ impl Ordeal {
             match (process.finish(&mut promises), &promises.stopped) {
                 (Some(exerciser::STOPPED), Some(why)) if !why.contains("it was closed") => {}
                 (code, why) => {
-                    broken.push(format!("after the cut it ended with {code:?}: {why:?}"))
+                    broken.push(format!("after the cut it ended with {code:?}: {why:?}"));
                 }
             }
         } else if !closes {
@@ -336,7 +336,7 @@ impl Ordeal {
     /// Checks what the last cut has left.
     fn check_the_rest(&mut self) -> Vec<String> {
         let mut promises = self.carried_over();
-        let mut process = self.start(Some(0));
+        let mut process = self.start(Some(1));
         let mut broken = Vec::new();
         match process.finish(&mut promises) {
             Some(0) => {}
