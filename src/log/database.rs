@@ -4,12 +4,14 @@
 //! 1. What [`Database::commit`] returned for is durable: `flush` alone is not an fsync, so our own
 //!    descriptor of sled's file is synced after it.
 //! 2. No panic of sled leaves this module; a panic is damage.
-//! 3. After a failed write or sync the database is not used again.
+//! 3. After a failed write or sync the database is not used again, and a sync that failed is never
+//!    taken for a full volume, after which the same would be tried again.
+//! 4. sled opens only what has just been read without an error.
 //!
 //! The only file that names sled. Everything here blocks, and none of it may run on an async worker.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,6 +30,12 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a held lock is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(2);
 
+/// How often a file is read before it counts as unreadable, and how long is waited in between.
+const READ_ATTEMPTS: u32 = 3;
+const READ_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes read at once.
+const READ_BYTES: usize = 1 << 20;
+
 /// How a database uses memory and disk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tuning {
@@ -43,6 +51,7 @@ pub(crate) struct Database {
     path: PathBuf,
     /// `None` only while dropping.
     db: Option<sled::Db>,
+    /// Our own descriptor of sled's file.
     file: File,
 }
 
@@ -54,30 +63,33 @@ impl Database {
     /// that was killed may have left behind what it had not synced, even the creation.
     pub(crate) fn open(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
         files::create_directory(path)?;
-        let database = Self::open_files(path, tuning)?;
+        let mut own = OpenOptions::new();
+        own.read(true).write(true).create(true).truncate(false);
+        let database = Self::open_with(path, tuning, &own)?;
         database.sync_all()?;
         Ok(database)
     }
 
     /// Opens a database that must exist.
     pub(crate) fn open_existing(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
-        let file = path.join("db");
-        fs::metadata(&file).map_err(|error| LogError::io("open", &file, &error))?;
-        Self::open_files(path, tuning)
+        Self::open_with(path, tuning, OpenOptions::new().read(true))
     }
 
-    fn open_files(path: &Path, tuning: Tuning) -> Result<Self, LogError> {
+    fn open_with(path: &Path, tuning: Tuning, own: &OpenOptions) -> Result<Self, LogError> {
+        let file_path = path.join("db");
+        // Before sled has it open: a descriptor tells of failures since it was opened.
+        let file =
+            own.open(&file_path).map_err(|error| LogError::io("open", &file_path, &error))?;
+        read_through(&file_path, &file)?;
         remove_snapshots(path, |name| name.ends_with(".generating"))?;
-        let db = match open_once(path, tuning) {
+        let opened = match open_once(path, tuning) {
             // A damaged snapshot is only an index: without it sled reads the log itself.
             Err(LogError::Damaged { .. }) if remove_snapshots(path, |_| true)? > 0 => {
                 open_once(path, tuning)
             }
             opened => opened,
-        }?;
-        let file_path = path.join("db");
-        let file =
-            File::open(&file_path).map_err(|error| LogError::io("open", &file_path, &error))?;
+        };
+        let db = opened.or_else(|error| check_full(path, &file, error))?;
         Ok(Self { path: path.to_owned(), db: Some(db), file })
     }
 
@@ -142,12 +154,11 @@ impl Database {
         if Fault::SkipSync.is_on() {
             return Ok(());
         }
-        // Never "full", whatever the cause: what a failed sync has lost cannot be written again.
-        self.file.sync_data().map_err(|error| LogError::Io {
-            action: "sync",
-            path: self.path.clone(),
-            reason: error.to_string(),
-        })?;
+        let mut synced = self.file.sync_data();
+        if Fault::RetryFailedSync.is_on() {
+            synced = synced.or_else(|_| self.file.sync_data());
+        }
+        synced.map_err(|error| LogError::sync(&self.path, &error))?;
         self.sync_blobs()
     }
 
@@ -155,15 +166,11 @@ impl Database {
     /// so; should it happen all the same, nothing is lost.
     fn sync_blobs(&self) -> Result<(), LogError> {
         let folder = self.path.join("blobs");
-        let blobs = fs::read_dir(&folder).map_err(|error| LogError::io("list", &folder, &error))?;
-        let mut found = false;
-        for blob in blobs.flatten() {
-            found = true;
-            File::open(blob.path())
-                .and_then(|file| file.sync_all())
-                .map_err(|error| LogError::io("sync", &blob.path(), &error))?;
+        let blobs = files::list(&folder)?;
+        for blob in &blobs {
+            files::sync_file(&blob.path())?;
         }
-        if found {
+        if !blobs.is_empty() {
             tracing::error!(path = %self.path.display(), "a value is larger than the limit that keeps it in the database.");
             files::sync_directory(&folder)?;
         }
@@ -173,10 +180,7 @@ impl Database {
     fn sync_all(&self) -> Result<(), LogError> {
         self.commit()?;
         for name in ["conf", "db"] {
-            let path = self.path.join(name);
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(|error| LogError::io("sync", &path, &error))?;
+            files::sync_file(&self.path.join(name))?;
         }
         files::sync_directory(&self.path.join("blobs"))?;
         files::sync_directory(&self.path)?;
@@ -189,6 +193,7 @@ impl Database {
     ) -> Result<T, LogError> {
         let Some(db) = &self.db else { return Err(LogError::damaged(&self.path, "it is closed")) };
         guarded(&self.path, || operation(db))
+            .or_else(|error| check_full(&self.path, &self.file, error))
     }
 }
 
@@ -222,6 +227,42 @@ fn open_once(path: &Path, tuning: Tuning) -> Result<sled::Db, LogError> {
     }
 }
 
+/// Reads a whole file. sled takes what it cannot read while it opens a database for the end of the log,
+/// and overwrites what follows; what has just been read is in the page cache, and does not fail again.
+fn read_through(path: &Path, mut file: &File) -> Result<(), LogError> {
+    let mut bytes = vec![0; READ_BYTES];
+    let mut read = || {
+        file.rewind()?;
+        loop {
+            match file.read(&mut bytes) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+    };
+    for _ in 1..READ_ATTEMPTS {
+        match read() {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "reading failed; trying again.");
+                std::thread::sleep(READ_PAUSE);
+            }
+        }
+    }
+    read().map_err(|error| LogError::io("read", path, &error))
+}
+
+/// What "full" was: sled says it both of a write, which can be done again, and of pages that could
+/// not be written back, which are lost. Our own descriptor tells of the latter, as of every failure
+/// since it was opened.
+fn check_full<T>(path: &Path, file: &File, error: LogError) -> Result<T, LogError> {
+    if error.is_full() {
+        file.sync_data().map_err(|error| LogError::sync(path, &error))?;
+    }
+    Err(error)
+}
+
 fn guarded<T>(path: &Path, operation: impl FnOnce() -> sled::Result<T>) -> Result<T, LogError> {
     match catch_unwind(AssertUnwindSafe(operation)) {
         Ok(Ok(value)) => Ok(value),
@@ -250,9 +291,8 @@ fn is_of_the_file(error: &sled::Error) -> bool {
 /// Removes sled's snapshots whose name passes, and returns how many. An unfinished one, left by a kill
 /// during open, makes every later open fail.
 fn remove_snapshots(path: &Path, unwanted: impl Fn(&str) -> bool) -> Result<usize, LogError> {
-    let Ok(entries) = fs::read_dir(path) else { return Ok(0) };
     let mut removed = 0;
-    for entry in entries.flatten() {
+    for entry in files::list(path)? {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("snap.") && unwanted(&name) {
             fs::remove_file(entry.path())

@@ -114,6 +114,16 @@ impl LogError {
         Self::NewerEntry { path: path.to_owned(), what, found, known }
     }
 
+    /// Never "full", whatever the cause: what a failed sync has lost cannot be synced again.
+    pub(crate) fn sync(path: &Path, error: &std::io::Error) -> Self {
+        Self::Io { action: "sync", path: path.to_owned(), reason: error.to_string() }
+    }
+
+    /// Whether the volume has no room left.
+    pub(crate) const fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
     pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), reason: reason.into() }
     }

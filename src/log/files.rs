@@ -3,7 +3,7 @@
 //! A new file, directory or name exists after a power cut only when the directory that holds it was
 //! synced; a file's bytes only when the file was.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -25,11 +25,21 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), LogError> {
     }
 }
 
+/// The entries of a directory: all of them, or an error.
+pub(crate) fn list(path: &Path) -> Result<Vec<DirEntry>, LogError> {
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    entries.map_err(|error| LogError::io("list", path, &error))
+}
+
+/// Makes the content of a file durable.
+pub(crate) fn sync_file(path: &Path) -> Result<(), LogError> {
+    let file = File::open(path).map_err(|error| LogError::io("open", path, &error))?;
+    file.sync_all().map_err(|error| LogError::sync(path, &error))
+}
+
 /// Makes the entries of a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), LogError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| LogError::io("sync directory", path, &error))
+    sync_file(path)
 }
 
 /// Makes the name of `path` durable.
@@ -43,11 +53,9 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), LogError> {
 /// Replaces the content of a small file: after a crash it has the old content or the new one.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), LogError> {
     let fresh = path.with_extension("new");
-    let written = File::create(&fresh).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    written.map_err(|error| LogError::io("write", &fresh, &error))?;
+    let written = File::create(&fresh).and_then(|mut file| file.write_all(content).map(|()| file));
+    let file = written.map_err(|error| LogError::io("write", &fresh, &error))?;
+    file.sync_all().map_err(|error| LogError::sync(&fresh, &error))?;
     rename(&fresh, path)
 }
 

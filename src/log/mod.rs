@@ -95,7 +95,10 @@ impl Log {
         } else {
             reserve.give_up();
         }
-        files::create_directory(&directory.path().join(stream::STREAMS))?;
+        let streams = directory.path().join(stream::STREAMS);
+        files::create_directory(&streams)?;
+        // One that is there may be a killed process's, which has not synced its name.
+        files::sync_parent(&streams)?;
         let context = stream::Context {
             directory,
             metrics,
@@ -130,10 +133,8 @@ impl Log {
     /// All streams on disk, opened. Blocking; to be called within a runtime.
     pub fn streams(&self) -> Result<Vec<Stream>, LogError> {
         let path = self.context.directory.path().join(stream::STREAMS);
-        let entries =
-            std::fs::read_dir(&path).map_err(|error| LogError::io("list", &path, &error))?;
-        let mut ids: Vec<StreamId> = entries
-            .flatten()
+        let mut ids: Vec<StreamId> = files::list(&path)?
+            .iter()
             .filter_map(|entry| entry.file_name().to_string_lossy().parse().ok())
             .collect();
         ids.sort();

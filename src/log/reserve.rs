@@ -30,7 +30,9 @@ impl Reserve {
     /// Lays the ballast down where the volume has room for it.
     pub(super) fn lay_down(&self) {
         let path = self.directory.join(BALLAST);
-        if path.exists() || self.free_bytes() < BALLAST_BYTES + LOW_WATER_BYTES {
+        // One that a crash has left shorter is none.
+        let is_there = fs::metadata(&path).is_ok_and(|found| found.len() >= BALLAST_BYTES);
+        if is_there || self.free_bytes() < BALLAST_BYTES + LOW_WATER_BYTES {
             return;
         }
         let laid = File::create(&path).and_then(|file| {

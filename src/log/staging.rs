@@ -187,8 +187,10 @@ impl Run {
     fn read_block(&mut self) -> Result<(), LogError> {
         let error = |error: std::io::Error| LogError::io("read", &self.path, &error);
         let mut length = [0; 4];
-        if self.file.read(&mut length[..1]).map_err(error)? == 0 {
-            return Ok(());
+        // Unlike `read`, it goes on after an interruption.
+        match self.file.by_ref().bytes().next() {
+            None => return Ok(()),
+            Some(first) => length[0] = first.map_err(error)?,
         }
         self.file.read_exact(&mut length[1..]).map_err(error)?;
         let mut payload = vec![0; u32::from_le_bytes(length) as usize];
