@@ -108,6 +108,8 @@ impl Stream {
     ) -> Result<(Self, Writer, mpsc::Receiver<Command>), LogError> {
         let path = context.directory.path().join(STREAMS).join(id.as_str());
         files::create_directory(&path)?;
+        // One that is there may be a killed process's, which has not synced its name.
+        files::sync_parent(&path)?;
         let inner = Arc::new(Inner {
             id: id.clone(),
             path,
@@ -412,11 +414,17 @@ impl Inner {
             let Some(seal) = oldest.get().seal.clone().filter(|seal| seal.last <= *position) else {
                 break;
             };
-            let known = oldest.remove();
+            let (first, known) = oldest.remove_entry();
             drop(segments);
             self.holes.forget_through(&seal.last);
             trimmed.bytes += files::bytes_below(&known.path);
-            let doomed = self.context.pool.take_away(&known.path, || files::doom(&known.path))?;
+            let doomed = self.context.pool.take_away(&known.path, || files::doom(&known.path));
+            let doomed = doomed.inspect_err(|_| {
+                if known.path.exists() {
+                    // It is still part of the log, and the next call tries again.
+                    self.write_segments().by_first.insert(first, known.clone());
+                }
+            })?;
             files::remove_doomed(&doomed)?;
             trimmed.segments += 1;
             trimmed.records += seal.end_sequence - seal.first_sequence;
