@@ -27,7 +27,7 @@ pub struct Reader {
     /// Number of the block that follows, once a block has been read to its end.
     next: Option<u64>,
     /// Set when a segment could not be opened for want of room on the volume.
-    no_room: bool,
+    no_room: Option<LogError>,
     /// Until when a repair of the hole that comes next is awaited.
     repair: Option<Instant>,
 }
@@ -49,7 +49,7 @@ enum Found {
 impl Reader {
     pub(super) fn new(stream: Arc<Inner>, after: Option<Position>) -> Self {
         let frontier = stream.frontier.subscribe();
-        Self { stream, frontier, after, next: None, no_room: false, repair: None }
+        Self { stream, frontier, after, next: None, no_room: None, repair: None }
     }
 
     /// What follows; waits for it.
@@ -63,14 +63,14 @@ impl Reader {
             tokio::select! {
                 // The sender lives as long as the stream this reader holds.
                 _open = self.frontier.changed() => {}
-                () = tokio::time::sleep(ROOM_POLL), if self.no_room => {}
+                () = tokio::time::sleep(ROOM_POLL), if self.no_room.is_some() => {}
                 () = holes.changed(), if patience.is_some() => {}
                 () = until(patience), if patience.is_some() => {}
             }
         }
     }
 
-    /// What follows, if it is there.
+    /// What follows, if it is there and the volume has the room to read it ([`Reader::check_room`]).
     pub async fn try_next(&mut self) -> Result<Option<Chunk>, LogError> {
         let Some(frontier) = self.frontier.borrow_and_update().clone() else { return Ok(None) };
         if self.after.as_ref().is_some_and(|after| *after >= frontier.position) {
@@ -86,14 +86,14 @@ impl Reader {
         let found = blocking(move || {
             // sled cannot open a database on a full volume: room is made of the reserve, or awaited.
             find_once(&stream, after.as_ref(), next, &durable).inspect_err(|error| {
-                if matches!(error, LogError::Full { .. }) {
+                if error.is_full() {
                     stream.context.reserve.give_up();
                 }
             })
         });
         let found = found.await;
-        self.no_room = matches!(found, Err(LogError::Full { .. }));
-        if self.no_room {
+        self.no_room = found.as_ref().err().filter(|error| error.is_full()).cloned();
+        if self.no_room.is_some() {
             tracing::warn!(stream = %self.stream.id, "the volume is full; reading waits for room.");
             return Ok(None);
         }
@@ -108,6 +108,11 @@ impl Reader {
                 Ok(Some(Chunk::Damaged { end }))
             }
         }
+    }
+
+    /// An error when the last call found nothing only because the volume is full.
+    pub fn check_room(&self) -> Result<(), LogError> {
+        self.no_room.clone().map_or(Ok(()), Err)
     }
 
     /// Moves past a block and returns what of it lies above the place.

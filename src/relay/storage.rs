@@ -118,6 +118,7 @@ pub(crate) async fn first_received_after(
             return Ok(Some(record.received_at));
         }
     }
+    reader.check_room()?;
     Ok(None)
 }
 

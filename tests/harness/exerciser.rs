@@ -53,6 +53,8 @@ pub struct Orders {
 const DIRECTORY: &str = "EXERCISER_DIRECTORY";
 const SEED: &str = "EXERCISER_SEED";
 const TURNS: &str = "EXERCISER_TURNS";
+/// A file for what the process writes to standard error, where that is wanted only after a failure.
+pub const STDERR: &str = "EXERCISER_STDERR";
 const SINK: &str = "exerciser";
 /// Every so-manieth version is refused by the sink and becomes a dead letter.
 const REFUSED_EVERY: u64 = 997;
@@ -155,6 +157,9 @@ impl Exerciser {
             command.env(TURNS, turns.to_string());
         }
         command.envs(&orders.environment).stdin(Stdio::null()).stdout(Stdio::piped());
+        if let Some(file) = orders.environment.get(STDERR) {
+            command.stderr(std::fs::File::create(file).expect("a file"));
+        }
         let mut child = command.spawn().expect("this program starts again");
         let lines = BufReader::new(child.stdout.take().expect("piped"));
         Self { child, lines }
@@ -280,7 +285,15 @@ impl Turn {
         }
         let mut all = stream.reader(None);
         let mut read: Option<(u64, u64)> = None;
-        while let Some(chunk) = all.try_next().await? {
+        loop {
+            let Some(chunk) = all.try_next().await? else {
+                if all.check_room().is_ok() {
+                    break;
+                }
+                // Nothing tells when there is room again.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
             let begins = read.map_or_else(|| before(&chunk), |(_, end)| end);
             let first = read.map_or(begins, |(first, _)| first);
             read = Some((first, check(&chunk, begins)?));
