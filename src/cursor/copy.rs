@@ -3,6 +3,7 @@
 //! It is written after the database was synced, so it never runs ahead of it; when it is nevertheless
 //! ahead, the database has lost its end.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -78,7 +79,11 @@ impl Copy {
     /// written is refused.
     pub(super) fn read(directory: &Path) -> Result<Option<Self>, LogError> {
         let path = path(directory);
-        let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(LogError::io("read", &path, &error)),
+        };
         if let Some(found) = newer(&text) {
             return Err(LogError::newer_entry(&path, "cursors", found, FORMAT));
         }
@@ -141,5 +146,13 @@ mod tests {
         let error = Copy::read(directory.path()).expect_err("newer");
         assert!(error.to_string().contains("cursors of format 2"), "{error}");
         assert!(error.to_string().contains("run the newer version again"), "{error}");
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_read_is_not_an_absent_one() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        assert_eq!(Copy::read(directory.path()).expect("absent"), None);
+        std::fs::create_dir(path(directory.path())).expect("in its place");
+        assert!(Copy::read(directory.path()).is_err());
     }
 }

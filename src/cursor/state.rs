@@ -84,21 +84,34 @@ impl State {
     /// copy; one that a newer version has written is refused. Blocking.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Self, LogError> {
         let path = directory.path().join(DIRECTORY);
-        let copy = Copy::read(directory.path())?;
         let opened = Database::open(&path, SEGMENT_TUNING)
             .and_then(|database| Ok((Memory::load(&database)?, database)));
-        let (mut memory, database) = match opened {
+        let copy = Copy::read(directory.path());
+        let (memory, database) = match opened {
             Err(LogError::Damaged { reason, .. }) => {
+                // Before anything is moved: now the copy is all there is.
+                let copy = copy?;
                 let aside = move_aside(&path)?;
                 tracing::error!(
                     kept_as = %aside.display(), reason,
                     "the state database is damaged; cursors are taken from their second copy, dead letters are in the damaged one."
                 );
-                (Memory::default(), Database::open(&path, SEGMENT_TUNING)?)
+                let mut memory = Memory::default();
+                memory.merge(copy);
+                (memory, Database::open(&path, SEGMENT_TUNING)?)
             }
-            opened => opened?,
+            opened => {
+                let (mut memory, database) = opened?;
+                match copy {
+                    Ok(copy) => memory.merge(copy),
+                    Err(error @ LogError::NewerEntry { .. }) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, "the second copy of the cursors cannot be read; the first is whole.");
+                    }
+                }
+                (memory, database)
+            }
         };
-        memory.merge(copy);
         let (requests, receiver) = channel();
         let shared = Arc::new(Shared {
             directory,

@@ -148,7 +148,7 @@ impl Writer {
     fn letters(&self, sink: &str, limit: usize) -> Result<Vec<DeadLetter>, LogError> {
         match &self.database {
             Some(database) => letters::read(database, sink, limit),
-            None => Ok(Vec::new()),
+            None => Err(LogError::Full { path: self.path.clone() }),
         }
     }
 }
