@@ -25,10 +25,15 @@ pub(crate) async fn binaries() -> &'static Binaries {
     BINARIES.get_or_init(|| async { tokio::task::spawn_blocking(build).await.unwrap() }).await
 }
 
+/// Where everything is that the rig builds.
+pub(crate) fn output() -> PathBuf {
+    let rig = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::env::var_os("RIG_OUTPUT").map_or_else(|| rig.join("../../target/rig"), PathBuf::from)
+}
+
 fn build() -> Binaries {
     let rig = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built =
-        std::env::var_os("RIG_OUTPUT").map_or_else(|| rig.join("../../target/rig"), PathBuf::from);
+    let built = output();
     // Its messages go to the terminal: a first build takes minutes.
     let status = Command::new(rig.join("build.sh")).env("RIG_OUTPUT", &built).status();
     let status = status.expect("run tests/rig/build.sh (it needs bash)");

@@ -11,6 +11,7 @@
 //!   connections, the other lists and watches.
 //! * [`Relay`]: the relay's program itself.
 //! * [`Volume`]: a file system that loses its power, is full, or grows.
+//! * [`FailingCalls`]: makes a system call of a program fail.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
 //!
 //! The servers are built from source by `build.sh`, once; the first build takes
@@ -33,6 +34,7 @@ mod conservation;
 mod credentials;
 mod etcd;
 mod events;
+mod failing_calls;
 mod http_proxy;
 mod journal;
 mod kubeconfig;
@@ -50,6 +52,7 @@ pub use client::{Answer as ApiAnswer, Client};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use conservation::{Conservation, Verdict, Version};
 pub use events::{CreatedEvent, EventSpec};
+pub use failing_calls::{Calls, FailingCalls, Failure};
 pub use http_proxy::{Disturbance, HttpProxy, Kind, Seen};
 pub use journal::Journal;
 pub use kubeconfig::Kubeconfig;
