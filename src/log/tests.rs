@@ -163,6 +163,20 @@ async fn a_record_larger_than_a_value_reads_back() {
 }
 
 #[tokio::test]
+async fn a_segment_that_cannot_be_removed_stays_readable_and_goes_the_next_time() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=8_000).await;
+    let end = opened.stream.segments()[0].last.clone().expect("sealed");
+    let in_the_way = segments(&directory)[0].with_extension("1.removing");
+    fs::create_dir_all(in_the_way.join("full")).expect("create");
+    opened.stream.trim(&end).await.expect_err("its name for the removal is taken");
+    assert_eq!(opened.read(None).await.len(), 8_000);
+    fs::remove_dir_all(&in_the_way).expect("remove");
+    assert_eq!(opened.stream.trim(&end).await.expect("trim").segments, 1);
+}
+
+#[tokio::test]
 async fn trimming_gives_back_whole_segments_behind_a_position() {
     let directory = tempfile::tempdir().expect("tempdir");
     let opened = Opened::new(&directory);
