@@ -50,10 +50,10 @@ impl Wanted {
 /// Reasons with what the kubelet and the scheduler say along with them.
 const STORIES: [(&str, &str); 8] = [
     ("Scheduled", "Successfully assigned the pod to its node after all predicates were met"),
-    ("Pulling", "Pulling image \"registry.example/shop/checkout\" for the container"),
+    ("Pulling", "Pulling image registry.example/shop/checkout for the container"),
     (
         "Pulled",
-        "Successfully pulled image \"registry.example/shop/checkout\" within the time limit",
+        "Successfully pulled image registry.example/shop/checkout within the time limit",
     ),
     ("Created", "Created container: checkout, from the image that was pulled before"),
     ("Started", "Started container checkout; its probes begin after the initial delay"),

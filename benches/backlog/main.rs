@@ -70,10 +70,11 @@ async fn measure() -> Vec<String> {
         bench.records, bench.unfiltered
     );
     let mut report = Report::new();
+    let begun = Instant::now();
     let relay = bench.relay.start();
     let watch = Watch::of(relay.process_id());
     ready(&relay).await;
-    report.phase("ready", Duration::ZERO, 0, watch.phase(), bench.disk());
+    report.phase("ready", begun.elapsed(), 0, watch.phase(), bench.disk());
 
     let begun = Instant::now();
     bench.api.release(bench.last());
