@@ -66,7 +66,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::event::StreamId;
 use crate::telemetry::Metrics;
@@ -105,6 +105,7 @@ impl Log {
             pool: pool::Pool::default(),
             cache: cache::Cache::default(),
             reserve,
+            reading: Semaphore::new(stream::READS_AT_A_TIME),
             intake: watch::Sender::new(true),
             waiting_for_room: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -76,9 +76,14 @@ impl Reader {
         if self.after.as_ref().is_some_and(|after| *after >= frontier.position) {
             return Ok(None);
         }
-        if let (Some(after), Some(_)) = (&self.after, self.next)
-            && let Some(block) = self.stream.context.cache.get(&self.stream.id, after)
-        {
+        if let Some(block) = self.cached() {
+            return Ok(self.pass(block, &frontier));
+        }
+        let context = self.stream.context.clone();
+        // It is never closed.
+        let _turn = context.reading.acquire().await;
+        // Another reader at the same place may have had its turn before.
+        if let Some(block) = self.cached() {
             return Ok(self.pass(block, &frontier));
         }
         let (stream, after, next) = (self.stream.clone(), self.after.clone(), self.next);
@@ -113,6 +118,12 @@ impl Reader {
     /// An error when the last call found nothing only because the volume is full.
     pub fn check_room(&self) -> Result<(), LogError> {
         self.no_room.clone().map_or(Ok(()), Err)
+    }
+
+    /// The block that follows, if it is in memory.
+    fn cached(&self) -> Option<Arc<Block>> {
+        let (after, _) = self.after.as_ref().zip(self.next)?;
+        self.stream.context.cache.get(&self.stream.id, after)
     }
 
     /// Moves past a block and returns what of it lies above the place.

@@ -27,10 +27,15 @@ use super::{DataDirectory, Entry, Frontier, Gap, LogError, SegmentInfo, Trimmed,
 use crate::event::{Position, Record, StreamId};
 use crate::telemetry::Metrics;
 
-/// Bytes of bodies that may wait for the writer, per stream.
-const QUEUE_BYTES: usize = 8 << 20;
+/// Bytes of bodies that may wait for the writer, per stream: a group of ordinary events while another
+/// one is written.
+const QUEUE_BYTES: usize = 2 << 20;
 /// Entries that may wait for the writer, per stream.
-const QUEUE_ENTRIES: usize = 4096;
+const QUEUE_ENTRIES: usize = 1024;
+/// Blocks that are read from disk at a time, by all readers together. Each may keep another segment
+/// open and takes a thread with its own memory: more would gain nothing on one disk, and with many
+/// sinks far behind that memory would be without a bound.
+pub(super) const READS_AT_A_TIME: usize = 2;
 
 /// What all streams of a log share.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(super) struct Context {
     pub(super) pool: Pool,
     pub(super) cache: Cache,
     pub(super) reserve: Reserve,
+    /// Bounds how many blocks are read from disk at a time.
+    pub(super) reading: Semaphore,
     /// Whether appending is allowed.
     pub(super) intake: watch::Sender<bool>,
     /// Set while a writer waits for room on the volume.
