@@ -7,11 +7,19 @@ use super::error::RelayError;
 use super::report::Identity;
 use super::runner::{Limits, Profile, SinkFactory};
 use crate::event::Filter;
+use crate::setting::ByteSize;
 use crate::sink::{Batch, Sink, SinkConfig, SinkContext, SinkError, registry};
 
 /// How often a sink that only an operator can help is tried: often enough that it comes back by
 /// itself soon after the cause is gone, rarely enough not to lock an account.
 pub(crate) const HOLD_PROBE: Duration = Duration::from_secs(60);
+
+/// Bytes of event JSON that the batches of all sinks may take together, as far as nobody has set
+/// `batch.maxBytes`. A batch is in memory as records and, while it is sent, as a request.
+const BATCH_BYTES_OF_ALL: u64 = 6 << 20;
+
+/// With very many sinks a batch still holds some fifty events.
+const BATCH_BYTES_MIN: u64 = 64 << 10;
 
 /// A sink ready to run.
 pub(crate) struct Destination {
@@ -29,19 +37,24 @@ pub(crate) fn build_all(
     context: &SinkContext,
 ) -> Result<Vec<Destination>, RelayError> {
     let mut names = HashSet::new();
+    let share = share_of_one(configs.len());
     configs
         .iter()
         .map(|config| {
             if !names.insert(config.name.as_str()) {
                 return Err(RelayError::DuplicateSink(config.name.clone()));
             }
-            build(config, context)
+            build(config, share, context)
                 .map_err(|cause| RelayError::Sink { name: config.name.clone(), cause })
         })
         .collect()
 }
 
-fn build(config: &SinkConfig, context: &SinkContext) -> Result<Destination, SinkError> {
+fn build(
+    config: &SinkConfig,
+    share: ByteSize,
+    context: &SinkContext,
+) -> Result<Destination, SinkError> {
     let kind = registry::find(&config.kind)?;
     let filter = Filter::new(&config.include, &config.exclude)?;
     let (options, context) = (config.options.clone(), context.clone());
@@ -57,12 +70,24 @@ fn build(config: &SinkConfig, context: &SinkContext) -> Result<Destination, Sink
     let profile = Profile {
         build,
         filter,
-        limits: Limits::resolve(config.batch, defaults),
+        limits: Limits::resolve(config.batch, at_most(defaults, share)),
         retry: config.retry,
         hold_probe: HOLD_PROBE,
         rate: config.rate,
     };
     Ok(Destination { identity, profile, sink })
+}
+
+/// What one of so many sinks may hold.
+fn share_of_one(sinks: usize) -> ByteSize {
+    let bytes = BATCH_BYTES_OF_ALL / u64::try_from(sinks.max(1)).unwrap_or(u64::MAX);
+    ByteSize(bytes.max(BATCH_BYTES_MIN))
+}
+
+/// The same limits with a batch of at most so many bytes.
+fn at_most(batch: Batch, share: ByteSize) -> Batch {
+    let max_bytes = batch.max_bytes.map_or(share, |size| ByteSize(size.0.min(share.0)));
+    Batch { max_bytes: Some(max_bytes), ..batch }
 }
 
 /// Every limit of `first`, and those of `second` where it leaves one open.
@@ -89,6 +114,15 @@ mod tests {
             serde_json::from_str(r#"{"name":"oncall","kind":"no-such-kind"}"#).expect("a sink");
         let error = build_all(&[config], &context()).err().expect("refused").to_string();
         assert!(error.contains("oncall") && error.contains("no-such-kind"), "{error}");
+    }
+
+    #[test]
+    fn many_sinks_share_what_their_batches_may_take() {
+        let kind = Batch { max_bytes: Some(ByteSize::mib(1)), ..Batch::default() };
+        let bytes = |sinks| at_most(kind, share_of_one(sinks)).max_bytes.map(|size| size.0);
+        assert_eq!(bytes(1), Some(1 << 20));
+        assert_eq!(bytes(15), Some(BATCH_BYTES_OF_ALL / 15));
+        assert_eq!(bytes(1_000), Some(BATCH_BYTES_MIN));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::event::Record;
@@ -61,12 +60,19 @@ pub(super) fn templated(
 pub(super) fn batch(records: &[Record], format: Format, cluster: &str) -> Result<Body, Outcome> {
     match format {
         Format::Event | Format::Array => {
-            let events = records.iter().map(event_json).collect::<Result<Vec<_>, _>>()?;
-            let events: Vec<&RawValue> = events.iter().map(AsRef::as_ref).collect();
-            Ok(Body::json(written(&events)?))
+            // In one piece of the right size: a buffer that grows takes twice as much on its way.
+            let mut bytes = Vec::with_capacity(room_for(records));
+            let mut before = b'[';
+            for record in records {
+                bytes.push(before);
+                bytes.extend_from_slice(event_json(record)?.get().as_bytes());
+                before = b',';
+            }
+            bytes.push(b']');
+            Ok(Body::json(bytes))
         }
         Format::Ndjson => {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(room_for(records));
             for record in records {
                 bytes.extend_from_slice(event_json(record)?.get().as_bytes());
                 bytes.push(b'\n');
@@ -82,6 +88,11 @@ pub(super) fn batch(records: &[Record], format: Format, cluster: &str) -> Result
             Ok(Body { bytes: written(&events)?, content_type })
         }
     }
+}
+
+/// Bytes of the events with a separator each, and a pair of brackets.
+fn room_for(records: &[Record]) -> usize {
+    records.iter().map(|record| record.body.len() + 1).sum::<usize>() + 2
 }
 
 /// A `CloudEvent` 1.0. `source` and `id` together name the record, whatever relay sends it.
