@@ -1,5 +1,7 @@
 //! The program: parse, dispatch, exit code.
 
+mod allocator;
+
 use std::process::ExitCode;
 
 /// Returns freed memory to the system, which the C library's allocator does not do by default.
@@ -7,6 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::apply_options();
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("error: a provider of cryptography is installed already; this is a defect");
         return ExitCode::FAILURE;
