@@ -44,3 +44,5 @@ step "servers of the rig"
 tests/rig/build.sh
 step "tests"
 cargo test --workspace --no-fail-fast
+step "a backlog: memory, disk, restart"
+cargo bench --bench backlog

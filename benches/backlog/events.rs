@@ -51,10 +51,7 @@ impl Wanted {
 const STORIES: [(&str, &str); 8] = [
     ("Scheduled", "Successfully assigned the pod to its node after all predicates were met"),
     ("Pulling", "Pulling image registry.example/shop/checkout for the container"),
-    (
-        "Pulled",
-        "Successfully pulled image registry.example/shop/checkout within the time limit",
-    ),
+    ("Pulled", "Successfully pulled image registry.example/shop/checkout within the time limit"),
     ("Created", "Created container: checkout, from the image that was pulled before"),
     ("Started", "Started container checkout; its probes begin after the initial delay"),
     ("Killing", "Stopping container checkout: the pod was evicted to make room for another"),
