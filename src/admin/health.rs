@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::relay::{Status, StreamStatus};
+use crate::relay::{FullReason, Status, StreamStatus};
 use crate::setting::Span;
 
 /// kube-eventer's limit: six of its rounds.
@@ -13,7 +13,12 @@ const STALL: Duration = Duration::from_secs(3 * 60);
 
 /// Why the streams make no progress, if one makes none: it brought its last record, and its
 /// completeness was last proved, more than three minutes ago. The first words are kube-eventer's.
+///
+/// A full log is no reason to be restarted: intake goes on as soon as there is room.
 pub(super) fn stalled(status: &Status, now: Timestamp) -> Option<String> {
+    if status.log.full {
+        return None;
+    }
     let mut stalled =
         status.streams.iter().filter_map(|stream| Some((stream, idle(stream, status, now)?)));
     let (stream, idle) = stalled.find(|(_, idle)| *idle > STALL)?;
@@ -37,7 +42,11 @@ fn idle(stream: &StreamStatus, status: &Status, now: Timestamp) -> Option<Durati
 /// One line per check and a verdict, in the form of the Kubernetes API server's `/readyz?verbose`.
 pub(super) fn checks(status: &Status, ready: &Result<(), String>) -> String {
     let mut text = String::new();
-    let log = if status.log.full { Err("full, intake waits") } else { Ok(()) };
+    let log = match (status.log.full, status.log.full_reason) {
+        (false, _) => Ok(()),
+        (true, Some(FullReason::Volume)) => Err("the volume is full, intake waits"),
+        (true, _) => Err("full, intake waits"),
+    };
     check(&mut text, "log", log);
     for stream in &status.streams {
         let reason = stream.reason.as_deref().unwrap_or(&stream.phase);
@@ -93,6 +102,13 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_waits_for_room_in_the_log_is_not_stalled() {
+        let mut status = status();
+        status.log.full = true;
+        assert_eq!(stalled(&status, at("2026-01-02T15:00:00Z")), None);
+    }
+
+    #[test]
     fn a_record_is_progress_too() {
         let mut status = status();
         status.streams[0].last_record_at = Some(at("2026-01-02T12:30:00Z"));
@@ -124,5 +140,8 @@ mod tests {
              [-] stream all-namespaces: 403: grant list and watch on events\n\
              not ready:\nthe log is full\n"
         );
+        status.log.full_reason = Some(FullReason::Volume);
+        let text = checks(&status, &Ok(()));
+        assert!(text.starts_with("[-] log: the volume is full, intake waits\n"), "{text}");
     }
 }

@@ -4,14 +4,18 @@
 //! 1. Everything here is a read; nothing it serves changes the relay.
 //! 2. It shows no more than [`Status`](crate::relay::Status) holds, so no secret can pass through it.
 //! 3. A failing sink makes neither `/readyz` nor `/healtz` fail: restarting the relay helps no sink.
+//! 4. Nor does a full log: no other pod could take over, an update with the remedy must not wait for it to
+//!    be ready, and a restart frees nothing. It is seen in `status`, in metrics and in `/readyz?verbose`.
 
 mod client;
 mod config;
 mod health;
 mod operations;
 mod server;
+mod starting;
 
 pub use client::{Client, ClientError, DEFAULT_SERVER};
 pub use config::{AdminConfig, ListenError};
 pub use operations::Operations;
 pub use server::serve;
+pub use starting::StartingRelay;

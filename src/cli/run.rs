@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use clap::Args;
+use futures::future::OptionFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Failure;
 use super::output;
-use crate::admin::{self, ListenError};
+use crate::admin::{self, ListenError, StartingRelay};
 use crate::config::{Arguments, Config, Loaded, Problem, preflight, usage};
-use crate::relay::{self, Relay, RelayConfig, RelayError};
+use crate::log::LogError;
+use crate::relay::{self, Relay, RelayConfig, RelayError, Starting};
 use crate::telemetry::{self, Metrics};
 
 /// Arguments of `run`.
@@ -53,13 +55,33 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let metrics = Arc::new(Metrics::with_event_metrics(config.telemetry.event_metrics));
     // A port that is taken is found before the log is opened.
     let listener = config.admin.bind().await?;
-    let relay = Relay::start(relay_config(config), Arc::clone(&metrics)).await?;
+    let data_dir = config.log.data_dir.clone();
+    let shown = StartingRelay::new(config.cluster.clone(), data_dir, config.log.max_bytes.0);
     let admin_stop = CancellationToken::new();
-    let admin = tokio::spawn(admin::serve(listener, relay.handle(), metrics, admin_stop.clone()));
+    let mut admin =
+        Some(admin::serve(listener, shown.clone(), metrics.clone(), admin_stop.clone()));
+    let mut serving = None;
+    let starting = Starting::until(&shutdown);
+    let start = Relay::start(relay_config(config), metrics, starting.clone());
+    tokio::pin!(start);
+    let started = tokio::select! {
+        started = &mut start => started,
+        // It is seen from outside what the start waits for, and that it lives.
+        () = starting.waits_for_room() => {
+            serving = admin.take().map(tokio::spawn);
+            start.await
+        }
+    };
+    let relay = match started {
+        Err(RelayError::Log(LogError::Full { .. })) if shutdown.is_cancelled() => return Ok(()),
+        started => started?,
+    };
+    shown.has_started(relay.handle());
+    let serving = serving.or_else(|| admin.take().map(tokio::spawn));
     let outcome = relay.run_until(shutdown).await;
     // Last, so that health and metrics can be seen while the relay drains.
     admin_stop.cancel();
-    if let Err(error) = admin.await {
+    if let Some(Err(error)) = OptionFuture::from(serving).await {
         tracing::error!(%error, "The admin server failed.");
     }
     Ok(outcome?)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Config, eventer_source, secrets};
 use crate::event::{Filter, Match};
+use crate::log::LogConfig;
 use crate::sink::{SinkConfig, SinkContext, SinkError, http_client, registry};
 
 /// Something wrong at a place of the configuration.
@@ -76,8 +77,8 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, Problem> {
             "a cluster needs a name; any text will do",
         ));
     }
-    if config.log.max_bytes.0 == 0 {
-        let message = "0 leaves no room for a single event; write a size such as 2GiB";
+    if config.log.max_bytes < LogConfig::MAX_BYTES_MIN {
+        let message = "less than 64MiB cannot be kept to; write a size such as 2GiB";
         return Err(Problem::at(vec!["log".into(), "maxBytes".into()], message));
     }
     eventer_source::check(&config.source)?;

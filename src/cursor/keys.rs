@@ -5,6 +5,8 @@
 
 use crate::event::{Position, StreamId};
 
+/// What sinks have lost: sink, stream.
+pub(super) const LOSS: u8 = 0;
 /// Dead letters: sink, stream, position, part.
 pub(super) const LETTER: u8 = 1;
 /// Gaps: stream, position of the end.

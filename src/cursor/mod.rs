@@ -1,22 +1,26 @@
-//! What must be remembered beside the log: cursors, dead letters, gaps, and how far each stream was.
+//! What must be remembered beside the log: cursors, dead letters, losses, gaps, and how far each stream
+//! was.
 //!
 //! Invariants:
 //! 1. Changes are visible at once and durable within [`State::SYNC_INTERVAL`], in an order that never
 //!    lets a cursor become durable before the dead letters it passed.
 //! 2. Losing the last changes only means delivering again.
-//! 3. Cursors are few and precious: a second copy of them survives the loss of the database.
+//! 3. A loss is durable no later than any cursor that moved past it.
+//! 4. Cursors are few and precious: a second copy of them survives the loss of the database.
 
 mod copy;
 #[cfg(test)]
 mod format_tests;
 mod keys;
 mod letters;
+mod losses;
 mod state;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use letters::DeadLetter;
+pub use losses::{Loss, LossCause, Place};
 pub use state::State;
 
 use jiff::Timestamp;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copy::Copy;
 use super::keys::{self, Key, Parts};
+use super::losses::{self, Loss, Place};
 use super::writer::{self, Pending, Request};
 use super::{Cursor, DeadLetter, letters};
 use crate::event::{Position, StreamId};
@@ -40,6 +41,7 @@ pub(super) struct Memory {
     gaps: HashMap<StreamId, Vec<Gap>>,
     marks: HashMap<StreamId, Mark>,
     letters: HashMap<String, u64>,
+    losses: BTreeMap<(String, StreamId), Vec<Loss>>,
     /// What the next commit writes.
     pub(super) pending: Pending,
     pub(super) revision: u64,
@@ -197,6 +199,47 @@ impl State {
         self.ask(|answer| Request::Letters { sink, limit, answer }).await?
     }
 
+    /// Keeps a loss; durable no later than any cursor moved after this call.
+    pub fn lose(&self, sink: &str, stream: &StreamId, loss: Loss) {
+        let key = Key::new(keys::LOSS).name(sink).name(stream.as_str()).bytes();
+        let mut memory = self.memory();
+        let losses = memory.losses.entry((sink.to_owned(), stream.clone())).or_default();
+        losses::keep(losses, loss);
+        match losses::encode(losses) {
+            Ok(value) => drop(memory.pending.insert(key, value)),
+            Err(error) => memory.failure = Some(error),
+        }
+    }
+
+    /// Whether a loss is not durable yet.
+    #[must_use]
+    pub fn has_volatile_losses(&self) -> bool {
+        self.memory().pending.keys().any(|key| key.first() == Some(&keys::LOSS))
+    }
+
+    /// Losses of a sink in a stream, in order.
+    #[must_use]
+    pub fn losses(&self, sink: &str, stream: &StreamId) -> Vec<Loss> {
+        self.memory().losses.get(&(sink.to_owned(), stream.clone())).cloned().unwrap_or_default()
+    }
+
+    /// What lies between a sink's cursor and the beginning of the log, and is not among its losses yet.
+    #[must_use]
+    pub fn unreported_losses(&self, sink: &str, stream: &StreamId, begin: &Place) -> Vec<Loss> {
+        let Some(cursor) = self.cursor(sink, stream) else { return Vec::new() };
+        losses::missing(&self.losses(sink, stream), Place::from(&cursor), begin)
+    }
+
+    /// Losses of a sink in a stream, with those that are not among them yet.
+    #[must_use]
+    pub fn all_losses(&self, sink: &str, stream: &StreamId, begin: &Place) -> Vec<Loss> {
+        let mut losses = self.losses(sink, stream);
+        for loss in self.unreported_losses(sink, stream, begin) {
+            losses::keep(&mut losses, loss);
+        }
+        losses
+    }
+
     /// Keeps a gap, durably before it returns (a few milliseconds). The same gap reported again
     /// replaces itself; it may have grown at its end.
     pub fn report_gap(&self, stream: &StreamId, gap: Gap) -> Result<(), LogError> {
@@ -316,6 +359,10 @@ impl Memory {
             let cursor =
                 Cursor { position: stored.position, sequence: stored.sequence, updated_at };
             memory.cursors.insert((sink, stream), cursor);
+        }
+        for (key, value) in database.with_prefix(&[keys::LOSS])? {
+            let place = sink_and_stream(&key).ok_or_else(damaged)?;
+            memory.losses.insert(place, losses::decode(&value).ok_or_else(damaged)?);
         }
         for (key, value) in database.with_prefix(&[keys::GAP])? {
             let stream =

@@ -66,6 +66,10 @@ async fn everything_survives_a_restart() {
     };
     state.report_gap(&stream(), gap.clone()).expect("report");
     state.report_gap(&stream(), gap.clone()).expect("report again");
+    let place =
+        |version: u64| Place { position: format!("0.{version}").parse().ok(), sequence: version };
+    let loss = Loss::between(place(20), place(30), LossCause::LogFull);
+    state.lose("oncall", &stream(), loss.clone());
     let letters =
         vec![letter("0.3", vec![7; 100]), letter("0.4", (0..=255).cycle().take(99_999).collect())];
     for letter in &letters {
@@ -80,6 +84,8 @@ async fn everything_survives_a_restart() {
     assert_eq!(state.complete_until(&stream()), Some(moved.updated_at));
     assert_eq!(state.noted_frontier(&stream()), "0.50".parse().ok());
     assert_eq!(state.gaps(&stream()), [gap]);
+    assert_eq!(state.losses("oncall", &stream()), [loss]);
+    assert_eq!(state.losses("archive", &stream()), []);
     assert_eq!(state.dead_letter_count("oncall"), 2);
     assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), letters);
     assert_eq!(state.dead_letters("oncall", 1).await.expect("read"), letters[..1]);

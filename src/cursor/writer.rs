@@ -51,6 +51,7 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
         copied_at: None,
         copied_revision: 0,
     };
+    let mut full = false;
     loop {
         let request = match requests.recv_timeout(State::SYNC_INTERVAL) {
             Ok(request) => Some(request),
@@ -59,11 +60,20 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
         };
         let Some(shared) = shared.upgrade() else { return };
         let committed = writer.commit(&shared, matches!(request, Some(Request::Close)));
+        let was_full =
+            std::mem::replace(&mut full, matches!(committed, Err(LogError::Full { .. })));
         let failed = match &committed {
-            Ok(()) => false,
+            Ok(()) => {
+                if was_full {
+                    tracing::info!("the volume has room again; cursors are durable.");
+                }
+                false
+            }
             // Nothing is lost: the next commit tries again. Whoever asked is told that it is not durable.
             Err(LogError::Full { path }) => {
-                tracing::warn!(path = %path.display(), "the volume is full; cursors are kept in memory.");
+                if !was_full {
+                    tracing::warn!(path = %path.display(), "the volume is full; cursors are kept in memory.");
+                }
                 false
             }
             Err(error) => {

@@ -128,7 +128,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn below_the_first_there_is_none() {
+        assert_eq!(ResourceVersion::first().before(), None);
+        assert_eq!(version("1000").before(), Some(version("999")));
+    }
+
     proptest! {
+        #[test]
+        fn the_one_before_is_one_less(number in 2u128..) {
+            prop_assert_eq!(
+                version(&number.to_string()).before(),
+                Some(version(&(number - 1).to_string()))
+            );
+        }
+
         #[test]
         fn orders_like_numbers(left in 1u128.., right in 1u128..) {
             prop_assert_eq!(

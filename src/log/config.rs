@@ -20,6 +20,12 @@ pub struct LogConfig {
     pub when_full: WhenFull,
 }
 
+impl LogConfig {
+    /// Below, what is on its way when the log is found to be full would exceed the bound: the reserve, the
+    /// segment that is written and one before it take 32 MiB.
+    pub const MAX_BYTES_MIN: ByteSize = ByteSize::mib(64);
+}
+
 /// What happens when the log is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -34,6 +34,7 @@ mod reader;
 mod recovery;
 mod repair;
 mod reserve;
+mod room;
 mod segment;
 #[cfg(test)]
 mod sharing_tests;
@@ -57,6 +58,8 @@ pub use identity::FORMAT;
 pub use migration::{Plan, Step, plan as plan_migration};
 pub use reader::Reader;
 pub use repair::{Repair, Repaired};
+pub(crate) use reserve::LOW_WATER_BYTES;
+pub(crate) use room::ROOM_POLL;
 pub(crate) use segment::TUNING as SEGMENT_TUNING;
 pub use staging::Staging;
 pub use stream::Stream;
@@ -90,11 +93,7 @@ impl Log {
     pub fn open(directory: Arc<DataDirectory>, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let reserve = reserve::Reserve::new(directory.path());
         // Opening takes room: with too little left, the reserve is what it is for.
-        if reserve.has_room() {
-            reserve.lay_down();
-        } else {
-            reserve.give_up();
-        }
+        reserve.keep();
         let streams = directory.path().join(stream::STREAMS);
         files::create_directory(&streams)?;
         // One that is there may be a killed process's, which has not synced its name.
@@ -107,7 +106,6 @@ impl Log {
             reserve,
             reading: Semaphore::new(stream::READS_AT_A_TIME),
             intake: watch::Sender::new(true),
-            waiting_for_room: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
         Ok(Self { context: Arc::new(context), streams: Arc::default() })
@@ -156,7 +154,18 @@ impl Log {
     /// Whether a writer waits for room on the volume.
     #[must_use]
     pub fn is_out_of_room(&self) -> bool {
-        self.context.waiting_for_room.load(Ordering::Relaxed)
+        self.context.reserve.is_awaited()
+    }
+
+    /// Bytes that may still be used on the volume.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.context.reserve.free_bytes()
+    }
+
+    /// Gives the reserve up when the volume has little room left, and lays it down when there is enough.
+    pub fn keep_reserve(&self) {
+        self.context.reserve.keep();
     }
 
     /// Stops the writers after what they were given is durable.

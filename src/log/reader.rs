@@ -97,9 +97,12 @@ impl Reader {
             })
         });
         let found = found.await;
-        self.no_room = found.as_ref().err().filter(|error| error.is_full()).cloned();
+        let full = found.as_ref().err().filter(|error| error.is_full()).cloned();
+        let said = std::mem::replace(&mut self.no_room, full).is_some();
         if self.no_room.is_some() {
-            tracing::warn!(stream = %self.stream.id, "the volume is full; reading waits for room.");
+            if !said {
+                tracing::warn!(stream = %self.stream.id, "the volume is full; reading waits for room.");
+            }
             return Ok(None);
         }
         let found = found?;

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::FallocateFlags;
 
@@ -15,16 +16,38 @@ const BALLAST: &str = "reserve";
 const BALLAST_BYTES: u64 = 16 << 20;
 /// Appending stops below this much free space: room for a segment of the log (8 MiB on disk), the
 /// state database, and what other programs may take between two looks.
-const LOW_WATER_BYTES: u64 = 24 << 20;
+pub(crate) const LOW_WATER_BYTES: u64 = 24 << 20;
 
 #[derive(Debug)]
 pub(super) struct Reserve {
     directory: PathBuf,
+    /// How many wait for room.
+    waiting: AtomicUsize,
 }
+
+/// Somebody who waits for room, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl Reserve {
     pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self { directory: directory.to_owned(), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Somebody begins to wait for room.
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.waiting)
+    }
+
+    /// Whether somebody waits for room.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Gives the ballast up or lays it down, as the volume demands.
+    pub(super) fn keep(&self) {
+        if self.has_room() { self.lay_down() } else { self.give_up() }
     }
 
     /// Lays the ballast down where the volume has room for it.
@@ -61,8 +84,14 @@ impl Reserve {
 
     /// Bytes that this process may still use on the volume. Unknown counts as plenty: the write
     /// itself will tell.
-    fn free_bytes(&self) -> u64 {
+    pub(super) fn free_bytes(&self) -> u64 {
         rustix::fs::statvfs(&self.directory)
             .map_or(u64::MAX, |volume| volume.f_bavail.saturating_mul(volume.f_frsize))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -4,18 +4,21 @@
 //! order only. Sorted runs of a few thousand records are written to scratch files and merged, so
 //! memory stays flat: one run while collecting, one block of each run while merging.
 //!
-//! The files are scratch: never synced, and removed when the next list begins.
+//! The files are scratch: never synced, and removed when the next list begins. Like the log they wait
+//! while intake is closed, and leave the last room of the volume alone.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::block::Block;
-use super::stream::blocking;
+use super::room::ROOM_POLL;
+use super::stream::{Context, blocking};
 use super::{LogError, NewRecord, group};
 use crate::event::{Position, StreamId};
 
@@ -27,6 +30,7 @@ const TAKE_RECORDS: usize = 500;
 /// Pages of a list, collected on disk and given back in order of position.
 #[derive(Debug)]
 pub struct Staging {
+    context: Arc<Context>,
     /// `None` only while a blocking call has it.
     area: Option<Area>,
 }
@@ -57,27 +61,59 @@ struct Run {
 }
 
 impl Staging {
-    pub(super) fn begin(stream: StreamId, path: PathBuf) -> Result<Self, LogError> {
+    pub(super) fn begin(
+        stream: StreamId,
+        path: PathBuf,
+        context: Arc<Context>,
+    ) -> Result<Self, LogError> {
         remove(&path)?;
         fs::create_dir_all(&path)
             .map_err(|error| LogError::io("create directory", &path, &error))?;
         let (pending, pending_bytes, runs) = (Vec::new(), 0, 0);
         let area = Area { stream, path, pending, pending_bytes, runs, merge: None };
-        Ok(Self { area: Some(area) })
+        Ok(Self { context, area: Some(area) })
     }
 
-    /// Adds records, in any order. Not after [`Staging::take`].
+    /// Adds records, in any order; waits for open intake and for room. Not after [`Staging::take`].
     pub async fn put(&mut self, records: Vec<NewRecord>) -> Result<(), LogError> {
-        self.with(move |area| area.put(records)).await
+        let Some(area) = &mut self.area else { return Err(cancelled()) };
+        area.hold(records);
+        if area.pending_bytes >= RUN_BYTES { self.write_run().await } else { Ok(()) }
     }
 
     /// The next records in order of position, the newest version of each; empty at the end.
     pub async fn take(&mut self) -> Result<Vec<NewRecord>, LogError> {
+        if self.area.as_ref().is_some_and(|area| area.merge.is_none()) {
+            self.write_run().await?;
+        }
         self.with(Area::take).await
     }
 
-    /// Removes everything.
+    async fn write_run(&mut self) -> Result<(), LogError> {
+        let context = self.context.clone();
+        context.open_intake().await;
+        let mut waiting = None;
+        loop {
+            if context.reserve.has_room() {
+                match self.with(Area::write_run).await {
+                    Err(LogError::Full { .. }) => {}
+                    written => return written,
+                }
+            }
+            if waiting.is_none() {
+                tracing::warn!("the volume is nearly full; a list of events waits for room.");
+                waiting = Some(context.reserve.wait());
+            }
+            context.reserve.give_up();
+            tokio::time::sleep(ROOM_POLL).await;
+        }
+    }
+
+    /// Removes everything. After a call that was cancelled nothing: that is left to the next list.
     pub async fn discard(mut self) -> Result<(), LogError> {
+        if self.area.is_none() {
+            return Ok(());
+        }
         self.with(|area| {
             area.merge = None;
             remove(&area.path)
@@ -89,9 +125,7 @@ impl Staging {
         &mut self,
         operation: impl FnOnce(&mut Area) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
-        let Some(mut area) = self.area.take() else {
-            return Err(LogError::damaged(Path::new("staging"), "an earlier call was cancelled"));
-        };
+        let mut area = self.area.take().ok_or_else(cancelled)?;
         let (area, result) = blocking(move || {
             let result = operation(&mut area);
             Ok((area, result))
@@ -103,39 +137,44 @@ impl Staging {
 }
 
 impl Area {
-    fn put(&mut self, records: Vec<NewRecord>) -> Result<(), LogError> {
+    fn hold(&mut self, records: Vec<NewRecord>) {
         self.pending_bytes += records.iter().map(|record| record.body.len()).sum::<usize>();
         self.pending.extend(records);
-        if self.pending_bytes >= RUN_BYTES { self.write_run() } else { Ok(()) }
     }
 
+    /// Writes what is held, and holds it on when that fails; the next try writes over the failed one.
     fn write_run(&mut self) -> Result<(), LogError> {
-        let mut records = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        if records.is_empty() {
+        if self.pending.is_empty() {
             return Ok(());
         }
-        records.sort_by(|left, right| left.position.cmp(&right.position));
+        self.pending.sort_by(|left, right| left.position.cmp(&right.position));
         let path = self.path.join(format!("run-{}", self.runs));
+        self.write_pending(&path).map_err(|error| LogError::io("write", &path, &error))?;
         self.runs += 1;
-        let error = |error: std::io::Error| LogError::io("write", &path, &error);
-        let mut file = BufWriter::new(File::create(&path).map_err(error)?);
-        while !records.is_empty() {
-            let rest = records.split_off(group::block_length(&records));
-            let part = std::mem::replace(&mut records, rest);
-            let Some(end) = part.last().map(|record| record.position.clone()) else { break };
-            let payload =
-                Block::new(&self.stream, 0, 0, end, Timestamp::UNIX_EPOCH, part).to_payload();
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(())
+    }
+
+    fn write_pending(&self, path: &Path) -> std::io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        let mut records = self.pending.as_slice();
+        while let Some((part, rest)) = records.split_at_checked(group::block_length(records))
+            && let Some(last) = part.last()
+        {
+            records = rest;
+            let end = last.position.clone();
+            let block = Block::new(&self.stream, 0, 0, end, Timestamp::UNIX_EPOCH, part.to_vec());
+            let payload = block.to_payload();
             let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-            file.write_all(&length.to_le_bytes()).map_err(error)?;
-            file.write_all(&payload).map_err(error)?;
+            file.write_all(&length.to_le_bytes())?;
+            file.write_all(&payload)?;
         }
-        file.flush().map_err(error)
+        file.flush()
     }
 
     fn take(&mut self) -> Result<Vec<NewRecord>, LogError> {
         if self.merge.is_none() {
-            self.write_run()?;
             self.merge = Some(Merge::begin(&self.stream, &self.path, self.runs)?);
         }
         let mut records = Vec::with_capacity(TAKE_RECORDS);
@@ -200,6 +239,10 @@ impl Run {
         self.block = block.into_new_records();
         Ok(())
     }
+}
+
+fn cancelled() -> LogError {
+    LogError::damaged(Path::new("staging"), "an earlier call was cancelled")
 }
 
 fn remove(path: &Path) -> Result<(), LogError> {

@@ -20,6 +20,7 @@ use super::pool::Pool;
 use super::reader::Reader;
 use super::repair::Repair;
 use super::reserve::Reserve;
+use super::room::when_there_is_room;
 use super::segment::{Seal, Segment};
 use super::staging::Staging;
 use super::writer::{Command, Writer};
@@ -49,10 +50,18 @@ pub(super) struct Context {
     pub(super) reading: Semaphore,
     /// Whether appending is allowed.
     pub(super) intake: watch::Sender<bool>,
-    /// Set while a writer waits for room on the volume.
-    pub(super) waiting_for_room: AtomicBool,
     /// Set once, when the log closes.
     pub(super) closing: AtomicBool,
+}
+
+impl Context {
+    /// Waits until appending is allowed.
+    pub(super) async fn open_intake(&self) {
+        if !*self.intake.borrow() {
+            // The sender lives as long as the context.
+            drop(self.intake.subscribe().wait_for(|open| *open).await);
+        }
+    }
 }
 
 /// One stream of the log. Cheap to clone.
@@ -157,11 +166,7 @@ impl Stream {
     /// Hands an entry to the writer; waits for room in its queue and for open intake, not for
     /// durability. What is not above everything appended so far is there already and is dropped.
     pub async fn append(&self, entry: Entry) -> Result<(), LogError> {
-        let intake = &self.inner.context.intake;
-        if !*intake.borrow() {
-            // The sender lives as long as the stream.
-            drop(intake.subscribe().wait_for(|open| *open).await);
-        }
+        self.inner.context.open_intake().await;
         let bytes = match &entry {
             Entry::Record(record) => record.body.len().clamp(1, QUEUE_BYTES),
             Entry::Advance(_) => 1,
@@ -195,7 +200,8 @@ impl Stream {
     /// The record at exactly this position.
     pub async fn get(&self, position: &Position) -> Result<Option<Record>, LogError> {
         let (inner, wanted) = (self.inner.clone(), position.clone());
-        let block = blocking(move || inner.block_with(&wanted)).await?;
+        let read = move || inner.block_with(&wanted);
+        let block = when_there_is_room(&self.inner.context, read).await?;
         let found = block.as_ref().and_then(|block| {
             let at = block.records.binary_search_by(|record| record.position.cmp(position)).ok()?;
             block.records.get(at).cloned()
@@ -206,15 +212,16 @@ impl Stream {
     /// When the oldest block that is still held was written.
     pub async fn oldest(&self) -> Result<Option<Timestamp>, LogError> {
         let inner = self.inner.clone();
-        let block = blocking(move || inner.first_block()).await?;
+        let read = move || inner.first_block();
+        let block = when_there_is_room(&self.inner.context, read).await?;
         Ok(block.map(|block| block.written_at))
     }
 
     /// A scratch area for the pages of a list. What an earlier one left behind is removed.
     pub async fn stage(&self) -> Result<Staging, LogError> {
         let path = self.inner.context.directory.path().join(STAGING).join(self.id().as_str());
-        let id = self.id().clone();
-        blocking(move || Staging::begin(id, path)).await
+        let (id, context) = (self.id().clone(), self.inner.context.clone());
+        blocking(move || Staging::begin(id, path, context)).await
     }
 
     /// All segments, oldest first. The bytes of the one being written are not counted.

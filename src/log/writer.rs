@@ -18,6 +18,7 @@ use super::block::Block;
 use super::encoding::{Draft, encode_all};
 use super::group::{Group, Intake};
 use super::head::Head;
+use super::room::ROOM_POLL;
 use super::segment::{Seal, Segment};
 use super::stream::Inner;
 use super::{Entry, Frontier, LogError};
@@ -25,8 +26,6 @@ use crate::fault::Fault;
 
 /// A segment is sealed when its blocks add up to this many encoded bytes.
 const SEGMENT_BYTES: u64 = 4 << 20;
-/// How often a full volume is looked at again.
-const ROOM_POLL: Duration = Duration::from_millis(500);
 
 /// What the writer is told.
 #[derive(Debug)]
@@ -104,6 +103,8 @@ impl Writer {
             match self.try_store(drafts, &mut stored, evicted) {
                 Err(LogError::Full { path }) => {
                     tracing::warn!(path = %path.display(), "the volume is full; intake waits.");
+                    let context = self.stream.context.clone();
+                    let _waiting = context.reserve.wait();
                     self.pause(&path)?;
                     // sled repeats its first failure for ever: the database has to be opened anew. What
                     // was not acknowledged is written again, under the same keys.
@@ -215,12 +216,11 @@ impl Writer {
             return Ok(());
         }
         context.reserve.give_up();
-        context.waiting_for_room.store(true, Ordering::Relaxed);
+        let _waiting = context.reserve.wait();
         tracing::warn!("the volume is nearly full; intake waits for room.");
         while !context.reserve.has_room() {
             self.pause(&self.stream.path)?;
         }
-        context.waiting_for_room.store(false, Ordering::Relaxed);
         tracing::info!("the volume has room again; intake goes on.");
         context.reserve.lay_down();
         Ok(())

@@ -23,22 +23,33 @@ pub(crate) async fn keep_house(shared: Arc<Shared>) -> Result<(), RelayError> {
     let levels = Levels::of(shared.limits.max_bytes.0);
     let mut intake = IntakeMeter::new();
     loop {
-        let seen = shared.clone();
-        let look = spawn_blocking(move || look(&seen)).await;
-        let survey = look.map_err(|_panic| RelayError::Bug("looking at the log".to_owned()))??;
-        retention::act(&shared, &survey).await;
+        let survey = look_after(&shared).await?;
         overview::refresh_gauges(&shared, &survey);
         intake.report(&shared);
         shared.beat.strike();
-        sleep(levels.next_look(survey.bytes)).await;
+        sleep(levels.on_volume(survey.bytes, survey.free).next_look(survey.bytes)).await;
     }
+}
+
+/// Looks at the log once, and acts as it is found to be.
+pub(crate) async fn look_after(shared: &Arc<Shared>) -> Result<Survey, RelayError> {
+    let seen = shared.clone();
+    let look = spawn_blocking(move || look(&seen)).await;
+    let survey = look.map_err(|_panic| RelayError::Bug("looking at the log".to_owned()))??;
+    retention::act(shared, &survey).await;
+    Ok(survey)
 }
 
 /// Surveys the log and reports what it has lost. Blocking.
 fn look(shared: &Shared) -> Result<Survey, LogError> {
     shared.state.health()?;
+    shared.log.keep_reserve();
     for stream in shared.all_streams() {
-        integrity::report_damage(stream, &shared.state, &shared.metrics)?;
+        match integrity::report_damage(stream, &shared.state, &shared.metrics) {
+            // It is kept in memory, and durable as soon as there is room.
+            Err(LogError::Full { .. }) => {}
+            reported => reported?,
+        }
         integrity::note_frontier(&shared.state, stream);
     }
     Ok(Survey::of(&shared.log, shared.all_streams()))

@@ -18,6 +18,7 @@ mod retention;
 mod runner;
 mod shared;
 mod shutdown;
+mod starting;
 mod status;
 mod storage;
 mod supervisor;
@@ -30,7 +31,9 @@ pub use error::RelayError;
 pub use handle::RelayHandle;
 pub use offline::offline_status;
 pub use shutdown::shutdown_on_signals;
+pub use starting::Starting;
 pub use status::{
-    CursorStatus, FailureStatus, GapStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus,
+    CursorStatus, FailureStatus, FullReason, GapStatus, LogStatus, LossStatus, SinkState,
+    SinkStatus, Status, StreamStatus,
 };
 pub use supervisor::{Relay, RelayConfig};

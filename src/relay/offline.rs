@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use super::error::RelayError;
 use super::integrity;
 use super::observer::PhaseReport;
-use super::overview::{cursors, log_status, stream_status};
-use super::status::{SinkState, SinkStatus, Status};
+use super::overview::{cursors, log_status, loss_status, stream_status};
+use super::status::{LossStatus, SinkState, SinkStatus, Status};
 use super::storage::{Storage, first_received_after};
-use super::survey::{StreamSurvey, Survey};
+use super::survey::{StreamSurvey, Survey, begin_of};
+use crate::cursor::State;
 use crate::log::{DataDirectory, LogError, plan_migration};
 use crate::telemetry::Metrics;
 
@@ -97,6 +98,8 @@ fn stopped_sink(
     streams: &[StreamSurvey],
 ) -> SinkStatus {
     let cursors = cursors(&storage.state, &name, streams);
+    let losses: Vec<_> =
+        streams.iter().flat_map(|found| losses(&storage.state, &name, found)).collect();
     let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64());
     SinkStatus {
         dead_letters: storage.state.dead_letter_count(&name),
@@ -109,10 +112,17 @@ fn stopped_sink(
         delivered: 0,
         retried: 0,
         filtered: 0,
-        lost: 0,
+        lost: losses.iter().map(|loss| loss.records).sum(),
+        losses,
         failure: None,
         cursors,
     }
+}
+
+/// What a sink has lost in a stream: what is reported, and what the next start will report.
+fn losses(state: &State, sink: &str, found: &StreamSurvey) -> Vec<LossStatus> {
+    let losses = state.all_losses(sink, &found.id, &begin_of(&found.segments));
+    losses.into_iter().map(|loss| loss_status(&found.id, loss)).collect()
 }
 
 /// When the oldest record was received that a sink has not passed, before filtering.

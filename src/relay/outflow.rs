@@ -12,7 +12,8 @@ use super::destination::Destination;
 use super::report::SinkReport;
 use super::runner::{Mark, Profile, Runner};
 use super::status::{FailureStatus, SinkState};
-use crate::cursor::State;
+use super::survey::begin_of;
+use crate::cursor::{Place, State};
 use crate::log::{LogError, Stream};
 use crate::sink::{Sink, SinkError};
 
@@ -51,21 +52,43 @@ impl Outflow {
         }
     }
 
+    /// Puts the sink's account to where its cursors stand, and reports what is missing there. To be
+    /// done before anything is removed from the log, and again before each runner.
+    pub(crate) fn begin(&self) {
+        for stream in &self.streams {
+            let counted = self.report_missing(stream);
+            if let Some(lane) = self.report.lane(stream.id()) {
+                let cursor = self.state.cursor(self.report.name(), stream.id());
+                lane.begin(cursor.as_ref().map(Place::from).unwrap_or_default(), counted);
+            }
+        }
+    }
+
     fn runner(&self, profile: Profile, sink: Box<dyn Sink>) -> Runner<crate::log::Reader, State> {
+        self.begin();
         let track = |stream: &Stream| {
             let cursor = self.state.cursor(self.report.name(), stream.id());
             let (position, sequence) =
                 cursor.map_or((None, 0), |cursor| (cursor.position, cursor.sequence));
-            let removed = stream.segments().first().map_or(0, |oldest| oldest.first_sequence);
-            if let Some(lane) = self.report.lane(stream.id()) {
-                lane.begin(sequence, removed);
-            }
             let feed = stream.reader(position.clone());
             (stream.id().clone(), feed, Mark { position, sequence })
         };
         let tracks = self.streams.iter().map(track).collect();
         let (report, stop) = (self.report.clone(), self.stop.clone());
         Runner::new(profile, sink, tracks, self.state.clone(), report, stop)
+    }
+
+    /// Reports what is not in the log any more and was neither received nor reported: it was in memory
+    /// when the relay was killed, or somebody else has removed it. Returns up to where all is reported.
+    fn report_missing(&self, stream: &Stream) -> Place {
+        let (sink, id) = (self.report.name(), stream.id());
+        let begin = begin_of(&stream.segments());
+        for loss in self.state.unreported_losses(sink, id, &begin) {
+            self.report.tell_lost(id, &loss);
+            self.state.lose(sink, id, loss);
+        }
+        let last = self.state.losses(sink, id).pop().map(|loss| loss.until);
+        last.filter(|last| last.position > begin.position).unwrap_or(begin)
     }
 
     fn tell(&self, cause: &str) {

@@ -5,9 +5,12 @@ use jiff::Timestamp;
 use super::observer::{PhaseReport, StreamReport};
 use super::report::SinkReport;
 use super::shared::Shared;
-use super::status::{CursorStatus, GapStatus, LogStatus, SinkStatus, Status, StreamStatus};
+use super::status::{
+    CursorStatus, GapStatus, LogStatus, LossStatus, SinkStatus, Status, StreamStatus,
+};
 use super::survey::{StreamSurvey, Survey};
-use crate::cursor::State;
+use crate::cursor::{Loss, State};
+use crate::event::StreamId;
 use crate::log::Gap;
 use crate::telemetry::Metrics;
 
@@ -15,13 +18,15 @@ use crate::telemetry::Metrics;
 pub(crate) fn overview(shared: &Shared) -> Status {
     let survey = Survey::of(&shared.log, shared.all_streams());
     let watched = shared.watched.iter().zip(&survey.streams);
+    let full_reason = shared.full_reason();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: shared.cluster.clone(),
         started_at: Some(shared.started_at),
         log: LogStatus {
             max_bytes: shared.limits.max_bytes.0,
-            full: shared.is_full() || shared.log.is_out_of_room(),
+            full: full_reason.is_some(),
+            full_reason,
             ..log_status(shared.directory.path(), &shared.metrics, &survey)
         },
         streams: watched
@@ -47,7 +52,7 @@ pub(crate) fn refresh_gauges(shared: &Shared, survey: &Survey) {
     let log = shared.metrics.log();
     log.bytes.set(saturating(survey.bytes));
     log.max_bytes.set(saturating(shared.limits.max_bytes.0));
-    log.full.set(i64::from(shared.is_full() || shared.log.is_out_of_room()));
+    log.full.set(i64::from(shared.full_reason().is_some()));
 }
 
 /// What is on disk.
@@ -64,6 +69,7 @@ pub(crate) fn log_status(
         records: survey.streams.iter().map(StreamSurvey::held).sum(),
         damaged_segments: metrics.log().damaged_segments.get(),
         full: false,
+        full_reason: None,
     }
 }
 
@@ -117,6 +123,11 @@ fn live_stream(state: &State, report: &StreamReport, found: &StreamSurvey) -> St
 
 fn live_sink(state: &State, report: &SinkReport, streams: &[StreamSurvey]) -> SinkStatus {
     let cursors = cursors(state, report.name(), streams);
+    let recorded = |found: &StreamSurvey| {
+        let losses = state.losses(report.name(), &found.id).into_iter();
+        losses.map(|loss| loss_status(&found.id, loss)).collect::<Vec<_>>()
+    };
+    let losses: Vec<_> = streams.iter().flat_map(recorded).collect();
     SinkStatus {
         name: report.name().to_owned(),
         kind: report.identity.kind.to_owned(),
@@ -128,9 +139,23 @@ fn live_sink(state: &State, report: &SinkReport, streams: &[StreamSurvey]) -> Si
         retried: report.metrics.retried.get(),
         filtered: report.metrics.filtered.get(),
         dead_letters: state.dead_letter_count(report.name()),
-        lost: report.metrics.lost.get(),
+        lost: losses.iter().map(|loss| loss.records).sum(),
+        losses,
         failure: report.failure(),
         cursors,
+    }
+}
+
+/// A loss as it is shown.
+pub(crate) fn loss_status(stream: &StreamId, loss: Loss) -> LossStatus {
+    LossStatus {
+        stream: stream.to_string(),
+        after: loss.after.position.map(|position| position.to_string()),
+        until: loss.until.position.map(|position| position.to_string()),
+        records: loss.records,
+        from_time: loss.from_time,
+        to_time: loss.to_time,
+        cause: loss.cause.to_string(),
     }
 }
 

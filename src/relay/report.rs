@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::runner::Absorbed;
 use super::status::{FailureStatus, SinkState};
+use crate::cursor::{Loss, LossCause, Place};
 use crate::event::StreamId;
 use crate::telemetry::{Metrics, SinkMetrics};
 
@@ -49,13 +51,13 @@ pub(crate) struct LaneReport {
     reached: Mutex<Reached>,
 }
 
-/// How far a sink has got in a stream, in records of the stream.
+/// How far a sink has got in a stream.
 #[derive(Debug, Default)]
 struct Reached {
-    /// Up to here it has read them: it no longer needs the log.
-    read: u64,
+    /// Up to here it has read the records: it no longer needs the log.
+    read: Place,
     /// Up to here those it has not read are counted as lost.
-    counted: u64,
+    counted: Place,
 }
 
 /// No record is waiting.
@@ -93,6 +95,21 @@ impl SinkReport {
     pub(crate) fn count_delivery(&self, duration: Duration) {
         self.metrics.delivery_seconds.observe(duration.as_secs_f64());
         self.all_metrics.eventer().observe_export(self.identity.exporter, duration);
+    }
+
+    /// Records left the log before it had received them.
+    pub(crate) fn tell_lost(&self, stream: &StreamId, loss: &Loss) {
+        self.metrics.lost.inc_by(loss.records);
+        let name = |place: &Place| place.position.as_ref().map(ToString::to_string);
+        tracing::error!(
+            sink = self.name(),
+            %stream,
+            records = loss.records,
+            after = name(&loss.after).unwrap_or_default(),
+            until = name(&loss.until).unwrap_or_default(),
+            cause = %loss.cause,
+            "records are lost for the sink: it had not received them"
+        );
     }
 
     /// What it is doing.
@@ -154,28 +171,33 @@ impl LaneReport {
         self.oldest_milliseconds.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// The sink begins to read behind the first `passed` records of the stream, of which the log
-    /// has lost the first `removed`: an earlier process has counted those.
-    pub(crate) fn begin(&self, passed: u64, removed: u64) {
+    /// The sink begins to read behind `passed`; whatever it has missed before `counted` is counted.
+    pub(crate) fn begin(&self, passed: Place, counted: Place) {
         let mut reached = self.lock_reached();
-        *reached = Reached { read: passed, counted: reached.counted.max(removed) };
+        if counted.position > reached.counted.position {
+            reached.counted = counted;
+        }
+        reached.read = passed;
     }
 
-    /// The sink has read from behind the first `before` records of the stream to the end of the
-    /// first `through`. Returns how many it has missed and nobody has counted.
-    pub(crate) fn advance(&self, before: u64, through: u64) -> u64 {
+    /// The sink has read on. Returns what it has missed before, and nobody has counted.
+    pub(crate) fn advance(&self, absorbed: &Absorbed) -> Option<Loss> {
         let mut reached = self.lock_reached();
-        let missed = before.saturating_sub(reached.read.max(reached.counted));
-        reached.read = through;
+        let before = Place { position: absorbed.begin.clone(), sequence: absorbed.before };
+        let cause = if absorbed.damaged { LossCause::Damaged } else { LossCause::Gone };
+        let missed = reached.missed(before, cause);
+        reached.read = absorbed.end.clone();
         missed
     }
 
-    /// The first `removed` records of the stream are not in the log any more. Returns how many of
-    /// them the sink has not read and nobody has counted.
-    pub(crate) fn remove(&self, removed: u64) -> u64 {
+    /// What lies before `removed` will be taken from the log. Returns what of it the sink has not read,
+    /// and nobody has counted.
+    pub(crate) fn remove(&self, removed: Place) -> Option<Loss> {
         let mut reached = self.lock_reached();
-        let missed = removed.saturating_sub(reached.read.max(reached.counted));
-        reached.counted = reached.counted.max(removed);
+        let missed = reached.missed(removed.clone(), LossCause::LogFull);
+        if removed.position > reached.counted.position {
+            reached.counted = removed;
+        }
         missed
     }
 
@@ -184,38 +206,71 @@ impl LaneReport {
     }
 }
 
+impl Reached {
+    /// What lies between what was read or counted and `until`.
+    fn missed(&self, until: Place, cause: LossCause) -> Option<Loss> {
+        let read_more = self.read.sequence >= self.counted.sequence;
+        let after = if read_more { &self.read } else { &self.counted };
+        (until.sequence > after.sequence).then(|| Loss::between(after.clone(), until, cause))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn lane(passed: u64, removed: u64) -> LaneReport {
+    /// In these streams every version is a record: number and version are the same.
+    fn place(version: u64) -> Place {
+        Place { position: format!("0.{version}").parse().ok(), sequence: version }
+    }
+
+    fn lane(passed: u64, counted: u64) -> LaneReport {
         let lane = LaneReport::new(StreamId::all_namespaces());
-        lane.begin(passed, removed);
+        lane.begin(place(passed), place(counted));
         lane
+    }
+
+    /// The sink reads what lies between two versions.
+    fn read(lane: &LaneReport, after: u64, through: u64) -> Option<(u64, u64)> {
+        range(lane.advance(&Absorbed {
+            begin: place(after).position,
+            before: after,
+            end: place(through),
+            filtered: 0,
+            damaged: false,
+        }))
+    }
+
+    fn remove(lane: &LaneReport, through: u64) -> Option<(u64, u64)> {
+        range(lane.remove(place(through)))
+    }
+
+    fn range(loss: Option<Loss>) -> Option<(u64, u64)> {
+        loss.map(|loss| (loss.after.sequence, loss.until.sequence))
     }
 
     #[test]
     fn what_was_removed_before_it_was_read_is_counted_once() {
         let lane = lane(10, 0);
-        assert_eq!(lane.advance(10, 20), 0);
-        assert_eq!(lane.remove(15), 0, "it has read those");
-        assert_eq!(lane.remove(50), 30);
-        assert_eq!(lane.remove(60), 10);
-        assert_eq!(lane.advance(60, 70), 0, "counted already");
-        assert_eq!(lane.advance(75, 80), 5, "damaged");
-        assert_eq!(lane.remove(75), 0);
+        assert_eq!(read(&lane, 10, 20), None);
+        assert_eq!(remove(&lane, 15), None, "it has read those");
+        assert_eq!(remove(&lane, 50), Some((20, 50)));
+        assert_eq!(remove(&lane, 60), Some((50, 60)));
+        assert_eq!(read(&lane, 60, 70), None, "counted already");
+        assert_eq!(read(&lane, 75, 80), Some((70, 75)), "damaged");
+        assert_eq!(remove(&lane, 75), None);
     }
 
     #[test]
     fn the_sink_may_notice_before_the_one_who_removes() {
         let lane = lane(10, 0);
-        assert_eq!(lane.advance(50, 60), 40);
-        assert_eq!(lane.remove(50), 0);
+        assert_eq!(read(&lane, 50, 60), Some((10, 50)));
+        assert_eq!(remove(&lane, 50), None);
     }
 
     #[test]
     fn what_an_earlier_process_has_counted_is_not_counted_again() {
         let lane = lane(10, 50);
-        assert_eq!(lane.advance(50, 60), 0);
+        assert_eq!(read(&lane, 50, 60), None);
     }
 }

@@ -1,13 +1,14 @@
 //! What every part of a running relay can see.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::observer::StreamReport;
 use super::report::SinkReport;
+use super::status::FullReason;
 use crate::cursor::State;
 use crate::log::{DataDirectory, Log, LogConfig, Stream};
 use crate::telemetry::Metrics;
@@ -36,8 +37,8 @@ pub(crate) struct Shared {
     pub(crate) started_at: Timestamp,
     /// Whether housekeeping still comes around.
     pub(crate) beat: Beat,
-    /// Whether intake waits because the log is full.
-    pub(crate) full: AtomicBool,
+    /// Which limit the log has reached while intake waits.
+    pub(crate) full: Mutex<Option<FullReason>>,
     /// Whether the relay is on its way out.
     pub(crate) stopping: AtomicBool,
 }
@@ -61,9 +62,15 @@ impl Shared {
         self.watched.iter().map(|watched| &watched.stream).chain(&self.left_over)
     }
 
-    /// Whether intake waits because the log is full.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
+    /// Which limit the log has reached, while intake waits because it is full.
+    pub(crate) fn full_reason(&self) -> Option<FullReason> {
+        let closed = *self.lock_full();
+        closed.or_else(|| self.log.is_out_of_room().then_some(FullReason::Volume))
+    }
+
+    /// Whether intake is closed because the log is full.
+    pub(crate) fn is_intake_closed(&self) -> bool {
+        self.lock_full().is_some()
     }
 
     /// Whether the relay is on its way out.
@@ -76,9 +83,13 @@ impl Shared {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Sets it, and returns what it was.
-    pub(crate) fn set_full(&self, full: bool) -> bool {
-        self.full.swap(full, Ordering::Relaxed)
+    /// Intake is closed for this reason now, or open. Returns what it was.
+    pub(crate) fn set_full(&self, full: Option<FullReason>) -> Option<FullReason> {
+        std::mem::replace(&mut *self.lock_full(), full)
+    }
+
+    fn lock_full(&self) -> MutexGuard<'_, Option<FullReason>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -39,6 +39,19 @@ pub struct LogStatus {
     pub damaged_segments: u64,
     /// Whether intake waits because the log is full.
     pub full: bool,
+    /// Which limit it has reached, when it is full.
+    #[serde(default)]
+    pub full_reason: Option<FullReason>,
+}
+
+/// Which limit a full log has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FullReason {
+    /// `log.maxBytes`.
+    MaxBytes,
+    /// The volume has no more room.
+    Volume,
 }
 
 /// One stream.
@@ -109,12 +122,35 @@ pub struct SinkStatus {
     pub filtered: u64,
     /// Dead letters kept.
     pub dead_letters: u64,
-    /// Records dropped before it had received them.
+    /// Records that left the log before it had received them, since the log was created.
     pub lost: u64,
+    /// What it has lost, stream by stream, oldest first; the oldest may be merged.
+    #[serde(default)]
+    pub losses: Vec<LossStatus>,
     /// The failure it is recovering from.
     pub failure: Option<FailureStatus>,
     /// Where it stands in each stream.
     pub cursors: Vec<CursorStatus>,
+}
+
+/// Records that left the log before a sink had received them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LossStatus {
+    /// The stream.
+    pub stream: String,
+    /// They lie behind this position, `generation.resourceVersion`; absent: the beginning.
+    pub after: Option<String>,
+    /// The last of them lies here or before.
+    pub until: Option<String>,
+    /// How many there are.
+    pub records: u64,
+    /// When the first of them was missed.
+    pub from_time: Timestamp,
+    /// When the last of them was missed.
+    pub to_time: Timestamp,
+    /// Why they are gone.
+    pub cause: String,
 }
 
 /// What a sink is doing.

@@ -9,9 +9,11 @@ use tokio::task::spawn_blocking;
 
 use super::error::RelayError;
 use super::integrity::check_opened;
-use crate::cursor::{Cursor, State};
+use super::starting::Starting;
+use super::survey::begin_of;
+use crate::cursor::{Cursor, Place, State};
 use crate::event::{Position, StreamId};
-use crate::log::{Chunk, DataDirectory, Frontier, Log, LogError, Stream};
+use crate::log::{Chunk, DataDirectory, Frontier, Log, LogError, ROOM_POLL, Stream};
 use crate::telemetry::Metrics;
 
 /// How long a start waits for another process to leave the directory: a pod that is replaced is
@@ -37,11 +39,13 @@ impl Storage {
         cluster_uid: Option<String>,
         streams: Vec<StreamId>,
         metrics: Arc<Metrics>,
+        starting: Starting,
     ) -> Result<Self, RelayError> {
         let path = path.to_owned();
         let opened = spawn_blocking(move || {
             DataDirectory::check(&path, cluster_uid.as_deref())?;
             let directory = Arc::new(DataDirectory::open(&path, PATIENCE)?);
+            wait_for_room(&directory, &starting)?;
             if let Some(uid) = cluster_uid {
                 directory.claim(&uid)?;
             }
@@ -86,7 +90,7 @@ impl Storage {
         // held is better than passing over what some sink had not received.
         let lost = self.state.cursors().is_empty();
         for stream in self.all_streams() {
-            let frontier = stream.frontier().filter(|_| !lost);
+            let place = if lost { begin_of(&stream.segments()) } else { end_of(stream.frontier()) };
             if lost && stream.frontier().is_some() {
                 tracing::warn!(
                     stream = %stream.id(),
@@ -95,13 +99,28 @@ impl Storage {
             }
             for sink in sinks {
                 if self.state.cursor(sink, stream.id()).is_none() {
-                    let cursor = first_cursor(frontier.clone(), now);
+                    let Place { position, sequence } = place.clone();
+                    let cursor = Cursor { position, sequence, updated_at: now };
                     tell_place(sink, stream.id(), &cursor);
                     self.state.move_cursor(sink, stream.id(), cursor);
                 }
             }
         }
         self.state.sync().await
+    }
+}
+
+/// Waits until the volume has room to open what is in the directory. Blocking.
+fn wait_for_room(directory: &DataDirectory, starting: &Starting) -> Result<(), LogError> {
+    loop {
+        let Err(error) = directory.make_room() else { return Ok(()) };
+        if starting.is_given_up() {
+            return Err(error);
+        }
+        if starting.tell_waiting() {
+            tracing::error!(%error, "the log cannot be opened; the start waits for room.");
+        }
+        std::thread::sleep(ROOM_POLL);
     }
 }
 
@@ -123,10 +142,11 @@ pub(crate) async fn first_received_after(
 }
 
 /// Where a new sink begins: with what comes from now on. In an empty stream that is the beginning.
-fn first_cursor(frontier: Option<Frontier>, now: Timestamp) -> Cursor {
-    let (position, sequence) =
-        frontier.map_or((None, 0), |frontier| (Some(frontier.position), frontier.sequence));
-    Cursor { position, sequence, updated_at: now }
+fn end_of(frontier: Option<Frontier>) -> Place {
+    frontier.map_or_else(Place::default, |frontier| Place {
+        position: Some(frontier.position),
+        sequence: frontier.sequence,
+    })
 }
 
 fn tell_place(sink: &str, stream: &StreamId, cursor: &Cursor) {
@@ -147,9 +167,8 @@ mod tests {
     fn a_new_sink_receives_what_comes_from_now_on() {
         let now = Timestamp::UNIX_EPOCH;
         let frontier = Frontier { position: position(70), sequence: 40, written_at: now };
-        let cursor = first_cursor(Some(frontier), now);
-        assert_eq!((cursor.position, cursor.sequence), (Some(position(70)), 40));
-        let cursor = first_cursor(None, now);
-        assert_eq!((cursor.position, cursor.sequence), (None, 0));
+        let place = Place { position: Some(position(70)), sequence: 40 };
+        assert_eq!(end_of(Some(frontier)), place);
+        assert_eq!(end_of(None), Place::default());
     }
 }

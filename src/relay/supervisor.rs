@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use super::destination::{Destination, build_all};
 use super::error::RelayError;
 use super::handle::RelayHandle;
-use super::housekeeping::keep_house;
+use super::housekeeping::{keep_house, look_after};
 use super::intake::{ClusterIdentity, Intake, concerns_all_streams, identify};
 use super::integrity::note_frontier;
 use super::observer::{PhaseReport, StreamReport, tell_phase};
 use super::outflow::Outflow;
 use super::report::SinkReport;
 use super::shared::{Beat, Shared, Watched};
+use super::starting::Starting;
 use super::storage::Storage;
 use super::upstream::{ClusterConfigMaps, Upstream};
 use crate::event::StreamId;
@@ -61,8 +62,13 @@ impl Relay {
     /// Starts a relay: sinks and source are checked before the disk is touched, the cluster before
     /// anything is written, and new sinks have their place before the first record arrives.
     ///
-    /// A sink or an API server that is down is no error: it is tried until it answers.
-    pub async fn start(config: RelayConfig, metrics: Arc<Metrics>) -> Result<Self, RelayError> {
+    /// A sink or an API server that is down is no error: it is tried until it answers. A volume without
+    /// room to open the log is none either: the start waits, and `starting` tells.
+    pub async fn start(
+        config: RelayConfig,
+        metrics: Arc<Metrics>,
+        starting: Starting,
+    ) -> Result<Self, RelayError> {
         let upstream: Arc<dyn Upstream> = Arc::new(Source::new(&config.source).await?);
         let context = SinkContext {
             cluster: config.cluster.as_str().into(),
@@ -71,13 +77,21 @@ impl Relay {
         };
         let destinations = build_all(&config.sinks, &context)?;
         let RelayConfig { cluster, log, drain_deadline, .. } = config;
-        Self::assemble(Assembly { cluster, log, drain_deadline, upstream, destinations, metrics })
-            .await
+        Self::assemble(Assembly {
+            cluster,
+            log,
+            drain_deadline,
+            upstream,
+            destinations,
+            metrics,
+            starting,
+        })
+        .await
     }
 
     pub(super) async fn assemble(assembly: Assembly) -> Result<Self, RelayError> {
-        let Assembly { cluster, log: limits, drain_deadline, upstream, destinations, metrics } =
-            assembly;
+        let Assembly { cluster, log: limits, drain_deadline, upstream, .. } = assembly;
+        let Assembly { destinations, metrics, starting, .. } = assembly;
         let identity = identify(upstream.as_ref()).await;
         tell_identity(&identity);
         let uid = match &identity {
@@ -85,7 +99,8 @@ impl Relay {
             ClusterIdentity::Hidden | ClusterIdentity::Unknown(_) => None,
         };
         let path: PathBuf = limits.data_dir.clone();
-        let storage = Storage::open(&path, uid, upstream.streams(), metrics.clone()).await?;
+        let storage =
+            Storage::open(&path, uid, upstream.streams(), metrics.clone(), starting).await?;
         let names: Vec<_> =
             destinations.iter().map(|destination| destination.identity.name.as_str()).collect();
         storage.place_new_sinks(&names).await?;
@@ -97,6 +112,8 @@ impl Relay {
         let shared = Arc::new(share(cluster, limits, storage, metrics, sinks));
         let mut relay = Self::idle(shared, drain_deadline);
         relay.start_sinks(destinations);
+        // A log that is full stays closed: each start would otherwise take in a little more.
+        look_after(&relay.shared).await?;
         relay.start_sources(upstream, &identity);
         relay.housekeeping.spawn(keep_house(relay.shared.clone()));
         Ok(relay)
@@ -144,6 +161,7 @@ impl Relay {
                 report: report.clone(),
                 stop: self.stop.child_token(),
             };
+            outflow.begin();
             let task = self.runners.spawn(outflow.run(destination));
             self.runner_names.insert(task.id(), name);
         }
@@ -232,6 +250,7 @@ pub(super) struct Assembly {
     pub(super) upstream: Arc<dyn Upstream>,
     pub(super) destinations: Vec<Destination>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) starting: Starting,
 }
 
 fn share(
@@ -255,7 +274,7 @@ fn share(
         sinks,
         started_at: Timestamp::now(),
         beat: Beat::new(),
-        full: AtomicBool::new(false),
+        full: Mutex::new(None),
         stopping: AtomicBool::new(false),
     }
 }

@@ -1,6 +1,6 @@
 //! The log at one moment: its size, its streams, their segments.
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Place};
 use crate::event::StreamId;
 use crate::log::{Frontier, Log, SegmentInfo, Stream};
 
@@ -9,6 +9,8 @@ use crate::log::{Frontier, Log, SegmentInfo, Stream};
 pub(crate) struct Survey {
     /// Bytes on disk.
     pub(crate) bytes: u64,
+    /// Bytes that may still be used on the volume.
+    pub(crate) free: u64,
     /// Its streams, in the order they were asked for.
     pub(crate) streams: Vec<StreamSurvey>,
 }
@@ -32,8 +34,17 @@ impl Survey {
             frontier: stream.frontier(),
             segments: stream.segments(),
         });
-        Self { streams: streams.collect(), bytes: log.bytes() }
+        Self { streams: streams.collect(), bytes: log.bytes(), free: log.free_bytes() }
     }
+}
+
+/// The last place before the segments of a stream, the oldest of which comes first. Where nothing can
+/// lie before a generation's first version, its position is that of the beginning.
+pub(crate) fn begin_of(segments: &[SegmentInfo]) -> Place {
+    segments.first().map_or_else(Place::default, |oldest| Place {
+        position: oldest.first.before(),
+        sequence: oldest.first_sequence,
+    })
 }
 
 impl StreamSurvey {

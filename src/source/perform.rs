@@ -9,7 +9,7 @@ use super::parse::Observed;
 use super::run::{Next, Shell};
 use super::{Phase, PhaseName, RelistCause, SourceError, objects, parse};
 use crate::event::{Generation, Position};
-use crate::log::{Entry, Gap, LogError, NewRecord};
+use crate::log::{Entry, Gap, LogError, NewRecord, ROOM_POLL};
 
 impl<I: Intake> Shell<I> {
     /// Actions that need no request.
@@ -19,20 +19,14 @@ impl<I: Intake> Shell<I> {
             Action::KeepUnlessKnown(position) => self.keep(position, true).await?,
             Action::Advance(position) => self.append(Entry::Advance(position)).await?,
             Action::Sync => self.sync().await?,
-            Action::Stage(generation) => {
-                self.put_aside(generation).await?;
-                true
-            }
+            Action::Stage(generation) => self.put_aside(generation).await?,
             Action::Drain(plan) => {
                 if self.drain(&plan).await? {
                     return Ok(Next::Feed(Input::Drained));
                 }
                 false
             }
-            Action::Report(gap) => {
-                self.report(&gap)?;
-                true
-            }
+            Action::Report(gap) => self.report(&gap).await?,
             Action::CompleteUntil(time) => {
                 self.observer.complete_until(time);
                 true
@@ -81,14 +75,14 @@ impl<I: Intake> Shell<I> {
         Ok(done)
     }
 
-    async fn put_aside(&mut self, generation: Generation) -> Result<(), SourceError> {
+    async fn put_aside(&mut self, generation: Generation) -> Result<bool, SourceError> {
         let events = std::mem::take(&mut self.page);
         let records = listing::placed(events, generation, self.now.wall);
         let stage = match &mut self.stage {
             Some(stage) => stage,
             empty => empty.insert(self.intake.stage().await?),
         };
-        Ok(stage.put(records).await?)
+        unless_stopped(&self.stop, stage.put(records)).await
     }
 
     /// Appends a complete list. Returns whether it was finished.
@@ -114,7 +108,11 @@ impl<I: Intake> Shell<I> {
         let selection = Selection::new(plan, self.known.log_covers_since);
         let mut repairs = Repairs::new(self.intake.repairs());
         loop {
-            let records = stage.take().await?;
+            let records = tokio::select! {
+                biased;
+                records = stage.take() => records?,
+                () = self.stop.cancelled() => return Ok(false),
+            };
             if records.is_empty() {
                 repairs.finish().await;
                 return Ok(true);
@@ -146,7 +144,8 @@ impl<I: Intake> Shell<I> {
         }
     }
 
-    fn report(&self, gap: &Gap) -> Result<(), LogError> {
+    /// Returns when the gap is durable, and whether it is.
+    async fn report(&mut self, gap: &Gap) -> Result<bool, SourceError> {
         tracing::error!(
             stream = %self.intake.id(),
             after = gap.after.as_ref().map(tracing::field::display),
@@ -157,7 +156,16 @@ impl<I: Intake> Shell<I> {
             "events may be missing"
         );
         self.metrics.gaps.inc();
-        self.observer.gap(gap)
+        let durable = async {
+            loop {
+                match self.observer.gap(gap) {
+                    // Nothing is appended behind a gap that a crash would forget.
+                    Err(LogError::Full { .. }) => tokio::time::sleep(ROOM_POLL).await,
+                    reported => return reported,
+                }
+            }
+        };
+        unless_stopped(&self.stop, durable).await
     }
 
     fn enter(&mut self, phase: &Phase) {

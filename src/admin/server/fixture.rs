@@ -45,6 +45,7 @@ pub(in crate::admin) fn status() -> Status {
             records: 42,
             damaged_segments: 0,
             full: false,
+            full_reason: None,
         },
         streams: vec![StreamStatus {
             stream: "all-namespaces".into(),
@@ -71,6 +72,7 @@ pub(in crate::admin) fn status() -> Status {
             filtered: 0,
             dead_letters: 0,
             lost: 0,
+            losses: Vec::new(),
             failure: None,
             cursors: vec![cursor],
         }],

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin::{self, AdminConfig};
 use crate::event::Match;
 use crate::log::{LogConfig, WhenFull};
-use crate::relay::{Relay, RelayConfig, RelayError, RelayHandle, Status};
+use crate::relay::{Relay, RelayConfig, RelayError, RelayHandle, Starting, Status};
 use crate::setting::{ByteSize, Span};
 use crate::sink::{Batch, Retry, SinkConfig};
 use crate::source::{KubernetesConfig, SourceConfig, Start};
@@ -39,8 +39,8 @@ impl RunningRelay {
         let metrics = Arc::new(Metrics::new());
         let admin = AdminConfig { listen: (Ipv4Addr::LOCALHOST, 0).into() }.bind().await?;
         let address = admin.local_addr().map_err(DemoError::Network)?;
-        let relay =
-            Relay::start(config(directory, api_server, sinks), Arc::clone(&metrics)).await?;
+        let config = config(directory, api_server, sinks);
+        let relay = Relay::start(config, Arc::clone(&metrics), Starting::default()).await?;
         let (handle, stop) = (relay.handle(), CancellationToken::new());
         let server = admin::serve(admin, handle.clone(), metrics, stop.clone());
         Ok(Self {

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use crate::relay::{
-    CursorStatus, FailureStatus, GapStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus,
+    CursorStatus, FailureStatus, GapStatus, LogStatus, LossStatus, SinkState, SinkStatus, Status,
+    StreamStatus,
 };
 
 /// Noon.
@@ -29,6 +30,7 @@ pub(in crate::cli) fn healthy() -> Status {
             records: 1_234_567,
             damaged_segments: 0,
             full: false,
+            full_reason: None,
         },
         streams: vec![StreamStatus {
             stream: "all-namespaces".into(),
@@ -60,6 +62,7 @@ fn sink(name: &str) -> SinkStatus {
         filtered: 0,
         dead_letters: 0,
         lost: 0,
+        losses: Vec::new(),
         failure: None,
         cursors: vec![CursorStatus {
             sink: name.into(),
@@ -86,7 +89,8 @@ pub(in crate::cli) fn troubled() -> Status {
     stream.gaps = (0..5).map(gap).collect();
     status.sinks = vec![retrying(), held(), sink("archive")];
     status.sinks[2].dead_letters = 1;
-    status.sinks[2].lost = 12;
+    status.sinks[2].losses = vec![loss(2, 50), loss(11, 2), loss(10, 3), loss(9, 7)];
+    status.sinks[2].lost = 62;
     status.sinks[2].required = false;
     status
 }
@@ -98,6 +102,18 @@ fn gap(hour: u8) -> GapStatus {
         from_time: (hour > 0).then(|| at(&format!("0{hour}:00:00.25"))),
         to_time: at(&format!("0{hour}:30:00")),
         cause: "stopped for longer than events live".into(),
+    }
+}
+
+fn loss(hour: u8, records: u64) -> LossStatus {
+    LossStatus {
+        stream: "all-namespaces".into(),
+        after: (hour > 2).then(|| format!("1.{hour}00")),
+        until: Some(format!("1.{hour}50")),
+        records,
+        from_time: at(&format!("{hour:02}:00:00.25")),
+        to_time: at(&format!("{hour:02}:30:00")),
+        cause: "the log was full".into(),
     }
 }
 

@@ -1,14 +1,21 @@
 //! What an operator should know first.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::output::{self, Tone};
 use crate::relay::{
-    FailureStatus, GapStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus,
+    FailureStatus, FullReason, GapStatus, LogStatus, LossStatus, SinkState, SinkStatus, Status,
+    StreamStatus,
 };
 
 /// Gaps of one stream that are written out; `-o json` has them all.
 const GAPS_SHOWN: usize = 3;
+
+/// Losses of one sink that are written out; `-o json` has them all.
+const LOSSES_SHOWN: usize = 3;
+
+/// A loss that was noticed longer ago is no longer alarming.
+const LOSS_ALARMS: SignedDuration = SignedDuration::from_hours(24);
 
 /// Something that is stuck, or was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +46,7 @@ pub(super) fn find(status: &Status, now: Timestamp) -> Vec<Problem> {
     }
     for sink in &status.sinks {
         problems.extend(stuck(sink, now));
-        problems.extend(losses(sink));
+        problems.extend(losses(sink, now));
     }
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.tone));
     problems
@@ -47,7 +54,13 @@ pub(super) fn find(status: &Status, now: Timestamp) -> Vec<Problem> {
 
 fn of_log(log: &LogStatus) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if log.full {
+    if log.full && log.full_reason == Some(FullReason::Volume) {
+        problems.push(bad(format!(
+            "log: its volume is full ({} of it are the log's), intake waits; free space, enlarge the \
+             volume, or help the sinks below",
+            output::size(log.bytes),
+        )));
+    } else if log.full {
         problems.push(bad(format!(
             "log: full ({} of {}), intake waits; raise log.maxBytes, or help the sinks below",
             output::size(log.bytes),
@@ -130,21 +143,55 @@ fn next(failure: &FailureStatus, now: Timestamp) -> String {
     }
 }
 
-fn losses(sink: &SinkStatus) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if sink.lost > 0 {
-        problems.push(bad(format!(
-            "sink {}: {} dropped before it had received them",
-            sink.name,
-            output::plural(sink.lost, "record"),
-        )));
+/// What a sink has lost, the newest first, and what it has refused.
+fn losses(sink: &SinkStatus, now: Timestamp) -> Vec<Problem> {
+    let name = &sink.name;
+    let mut newest: Vec<_> = sink.losses.iter().collect();
+    newest.sort_by_key(|loss| std::cmp::Reverse(loss.to_time));
+    let shown = newest.iter().take(LOSSES_SHOWN);
+    let mut problems: Vec<_> = shown.map(|loss| of_loss(name, loss, now)).collect();
+    if let Some(hidden @ [_, ..]) = newest.get(LOSSES_SHOWN..) {
+        let ranges = output::plural(hidden.len() as u64, "older range");
+        let records: u64 = hidden.iter().map(|loss| loss.records).sum();
+        let records = output::plural(records, "record");
+        problems
+            .push(warning(format!("sink {name}: {records} lost in {ranges}; -o json lists all")));
     }
     if sink.dead_letters > 0 {
         problems.push(warning(format!(
-            "sink {}: {}, which it refused for good",
-            sink.name,
+            "sink {name}: {}, which it refused for good",
             output::plural(sink.dead_letters, "dead letter"),
         )));
     }
     problems
+}
+
+fn of_loss(sink: &str, loss: &LossStatus, now: Timestamp) -> Problem {
+    let text = format!(
+        "sink {sink}: {} lost between {:.0} and {:.0}, never to be delivered (stream {}, {} to {}): {}",
+        output::plural(loss.records, "record"),
+        loss.from_time,
+        loss.to_time,
+        loss.stream,
+        loss.after.as_deref().unwrap_or("the first"),
+        loss.until.as_deref().unwrap_or("the last"),
+        loss.cause,
+    );
+    if now.duration_since(loss.to_time) < LOSS_ALARMS { bad(text) } else { warning(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn an_old_loss_is_shown_and_no_longer_alarming() {
+        let mut status = fixture::troubled();
+        let sink = status.sinks.pop().expect("a sink");
+        let tones = |now| losses(&sink, now).iter().map(|loss| loss.tone).collect::<Vec<_>>();
+        assert_eq!(tones(fixture::now())[..3], [Tone::Bad; 3]);
+        let next_day = fixture::now() + SignedDuration::from_hours(24);
+        assert_eq!(tones(next_day)[..3], [Tone::Warning; 3]);
+    }
 }

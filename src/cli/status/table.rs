@@ -205,6 +205,7 @@ archive  webhook  idle     0       -      9,304         0        0     0     0
     fn a_troubled_relay() {
         let missing = "may be missing";
         let cause = "stopped for longer than events live";
+        let (lost, full) = ("never to be delivered (stream all-namespaces,", "the log was full");
         let expected = format!(
             "\
 relay   prod-eu, version 0.1.0, up 4h 14m
@@ -214,12 +215,15 @@ log     1,234,567 records, 2.0 GiB of 2.0 GiB (100%), /var/lib/kube-event-relay
 !! stream all-namespaces: not live (halted), complete until 20m 0s ago: 403 Forbidden: grant list and watch on events
 !! sink oncall: nothing accepted for 2h 13m, 1,204 records wait, 412 attempts, next in 40s: connection refused
 !! sink pager: held for 4h 0m, 9,304 records wait, an operator must act: errcode 310000: sign not match check the secret
-!! sink archive: 12 records dropped before it had received them
+!! sink archive: 2 records lost between 2026-01-02T11:00:00Z and 2026-01-02T11:30:00Z, {lost} 1.1100 to 1.1150): {full}
+!! sink archive: 3 records lost between 2026-01-02T10:00:00Z and 2026-01-02T10:30:00Z, {lost} 1.1000 to 1.1050): {full}
+!! sink archive: 7 records lost between 2026-01-02T09:00:00Z and 2026-01-02T09:30:00Z, {lost} 1.900 to 1.950): {full}
  ! log: 1 damaged segment moved aside as *.damaged; the gaps say what was in them
  ! stream all-namespaces: events between 2026-01-02T04:00:00Z and 2026-01-02T04:30:00Z {missing} (resourceVersion 400 to 450): {cause}
  ! stream all-namespaces: events between 2026-01-02T03:00:00Z and 2026-01-02T03:30:00Z {missing} (resourceVersion 300 to 350): {cause}
  ! stream all-namespaces: events between 2026-01-02T02:00:00Z and 2026-01-02T02:30:00Z {missing} (resourceVersion 200 to 250): {cause}
  ! stream all-namespaces: 2 older gaps; -o json lists all
+ ! sink archive: 50 records lost in 1 older range; -o json lists all
  ! sink archive: 1 dead letter, which it refused for good
 
 STREAM          STATE   FRONTIER  RECORDS  LAST RECORD  COMPLETE UNTIL  RELISTS  GAPS
@@ -228,7 +232,7 @@ all-namespaces  halted  1.9304      9,304       3s ago      20m 0s ago        1 
 SINK                   KIND      STATE       LAG  OLDEST  DELIVERED  FILTERED  RETRIED  DEAD  LOST
 oncall                 webhook   retrying  1,204  2h 13m      8,100         0      412     0     0
 pager                  dingtalk  HELD      9,304   2d 7h          0         0        0     0     0
-archive (best effort)  webhook   idle          0       -      9,304         0        0     1    12
+archive (best effort)  webhook   idle          0       -      9,304         0        0     1    62
 "
         );
         assert_eq!(page(&fixture::troubled()), expected);

@@ -220,7 +220,7 @@ fn every_mistake_names_its_flag_and_a_remedy() {
         ),
         (
             &[SOURCE, "--max-bytes=0"],
-            "--max-bytes: 0 leaves no room for a single event; write a size such as 2GiB",
+            "--max-bytes: less than 64MiB cannot be kept to; write a size such as 2GiB",
         ),
         (&["--when-full=stop"], r#"--when-full: "stop" is not known; write pause or drop-oldest"#),
         (

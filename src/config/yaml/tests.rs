@@ -33,10 +33,7 @@ fn every_mistake_has_a_place_and_a_remedy() {
             r#"1:17: "2XB" is not a size: write a number of bytes with a unit, such as 512MiB or 2GiB"#,
         ),
         ("log: {maxBytes: -5}", "1:17: expected a size: a number of bytes, or text such as 512MiB"),
-        (
-            "log: {maxBytes: 0}",
-            "1:7: 0 leaves no room for a single event; write a size such as 2GiB",
-        ),
+        ("log: {maxBytes: 0}", "1:7: less than 64MiB cannot be kept to; write a size such as 2GiB"),
         (
             "log:\n  retain: 30",
             r#"2:11: "30" is not a duration: write numbers with units, such as 30s, 5m or 1h30m"#,

@@ -1,8 +1,11 @@
 //! How full the log may become, and how often that has to be looked at.
 //!
-//! Invariant: a log that is looked at in time, and acted upon, stays below `log.maxBytes`.
+//! Invariant: a log that is looked at in time, and acted upon, stays below `log.maxBytes`, and leaves the
+//! volume the room that writing takes.
 
 use std::time::Duration;
+
+use crate::log::LOW_WATER_BYTES;
 
 /// Part of `log.maxBytes` that is kept free, and again that part is what an opened intake finds free.
 const MARGIN_PART: u64 = 20;
@@ -10,6 +13,10 @@ const MARGIN_PART: u64 = 20;
 /// At least so much is kept free: the segments that are being written, and what is on its way to
 /// them when intake is closed.
 const MARGIN_BYTES_MIN: u64 = 24 << 20;
+
+/// So much of a volume is left free. Below [`LOW_WATER_BYTES`] nothing can be written; a policy that
+/// acts before can still make room.
+const VOLUME_MARGIN_BYTES: u64 = LOW_WATER_BYTES + (8 << 20);
 
 /// The fastest a log is taken to grow, in bytes per second.
 const GROWTH_MAX: u64 = 256 << 20;
@@ -38,6 +45,15 @@ impl Levels {
         Self { relief: full - part, full }
     }
 
+    /// The levels of the same log, of so many bytes, on a volume with so many bytes to spare: what it
+    /// may take and what it can take are different when the volume is small, or others fill it.
+    pub(crate) fn on_volume(self, bytes: u64, free: u64) -> Self {
+        let room = bytes.saturating_add(free);
+        let full = room.saturating_sub(VOLUME_MARGIN_BYTES);
+        let relief = full.saturating_sub(room / MARGIN_PART);
+        Self { relief: self.relief.min(relief), full: self.full.min(full) }
+    }
+
     /// When the log has to be looked at again, so that it cannot become larger than it may.
     pub(crate) fn next_look(self, bytes: u64) -> Duration {
         let room = self.full.saturating_sub(bytes);
@@ -58,6 +74,15 @@ mod tests {
     fn a_large_log_keeps_a_twentieth_free_and_a_small_one_a_half() {
         assert_eq!(Levels::of(2_000 << 20), Levels { relief: 1_800 << 20, full: 1_900 << 20 });
         assert_eq!(Levels::of(20 << 20).full, 10 << 20);
+    }
+
+    #[test]
+    fn a_volume_smaller_than_the_bound_is_the_bound() {
+        let levels = Levels::of(2_000 << 20);
+        assert_eq!(levels.on_volume(500 << 20, 5_000 << 20), levels);
+        let small = levels.on_volume(500 << 20, 500 << 20);
+        assert_eq!(small, Levels { relief: (1_000 - 32 - 50) << 20, full: (1_000 - 32) << 20 });
+        assert_eq!(levels.on_volume(10 << 20, 0), Levels { relief: 0, full: 0 });
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::ports::Reading;
 use super::{Feed, Ledger, Mark};
-use crate::cursor::DeadLetter;
+use crate::cursor::{DeadLetter, Loss};
 use crate::event::{Generation, Header, Position, Record, StreamId};
 use crate::log::LogError;
 use crate::sink::{Delivery, Outcome, Sink};
@@ -70,6 +70,7 @@ pub(crate) enum Entry {
     Moved(StreamId, Mark),
     Accepted(u64),
     Buried(u64, String),
+    Lost(Loss),
 }
 
 #[derive(Clone, Default)]
@@ -102,6 +103,10 @@ impl Ledger for Book {
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
         self.enter(Entry::Buried(version(&letter.record), letter.reason));
         Ok(())
+    }
+
+    fn lose(&self, _sink: &str, _stream: &StreamId, loss: Loss) {
+        self.enter(Entry::Lost(loss));
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::flight::Flight;
 use super::limits::Limits;
 use super::ports::Reading;
+use crate::cursor::Place;
 use crate::event::{Filter, Position, Record};
 
 /// How far a sink has got in a stream.
@@ -37,15 +38,19 @@ pub(crate) struct Batch {
     passed: usize,
 }
 
-/// What a reading came to, in records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a reading came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Absorbed {
-    /// Records of the stream before those that were read.
+    /// No record of the stream lies between this position and those that were read.
+    pub(crate) begin: Option<Position>,
+    /// Number of records of the stream before those that were read.
     pub(crate) before: u64,
-    /// Records of the stream up to the end of what was read.
-    pub(crate) through: u64,
+    /// The end of what was read.
+    pub(crate) end: Place,
     /// How many of them the filter excluded.
     pub(crate) filtered: u64,
+    /// Whether damage was found on the way.
+    pub(crate) damaged: bool,
 }
 
 /// Whether a batch can leave.
@@ -74,6 +79,9 @@ pub(crate) struct Lane {
     read: Mark,
     committed: u64,
     committed_all_read: bool,
+    /// Damage lies behind what was read. What was in it is known when the next records are read, and the
+    /// cursor does not pass it before: a loss that is not kept yet would be forgotten by a restart.
+    damaged: bool,
 }
 
 /// Excluded records are passed over without moving the cursor for each chunk: a restart reads
@@ -88,6 +96,7 @@ impl Lane {
             waiting_bytes: 0,
             committed: cursor.sequence,
             committed_all_read: true,
+            damaged: false,
             read: cursor,
         }
     }
@@ -102,28 +111,25 @@ impl Lane {
         !self.is_full(limits)
     }
 
-    /// Takes in what was read.
+    /// Takes in what was read; damage comes to nothing before the records behind it are read.
     pub(crate) fn absorb<R: Deref<Target = [Record]>>(
         &mut self,
         reading: Reading<R>,
         filter: &Filter,
         now: Instant,
-    ) -> Absorbed {
+    ) -> Option<Absorbed> {
+        let Reading::Records { records, end, sequence } = reading else {
+            self.damaged = true;
+            return None;
+        };
         self.committed_all_read = false;
-        match reading {
-            Reading::Records { records, end, sequence } => {
-                let before = sequence.saturating_sub(records.len() as u64);
-                let filtered = self.admit(&records, before, filter, now);
-                self.read = Mark { position: Some(end), sequence };
-                Absorbed { before, through: sequence, filtered }
-            }
-            Reading::Damaged { end } => {
-                // How many records that were is known when the next ones are read.
-                self.read.position = Some(end);
-                let sequence = self.read.sequence;
-                Absorbed { before: sequence, through: sequence, filtered: 0 }
-            }
-        }
+        let before = sequence.saturating_sub(records.len() as u64);
+        let begin = records.first().map_or(Some(end.clone()), |first| first.position.before());
+        let filtered = self.admit(&records, before, filter, now);
+        self.read = Mark { position: Some(end.clone()), sequence };
+        let damaged = std::mem::take(&mut self.damaged);
+        let end = Place { position: Some(end), sequence };
+        Some(Absorbed { begin, before, end, filtered, damaged })
     }
 
     /// Copies the records the filter passes, and counts the others. `before` is the number of

@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! 1. A cursor moves only past records that were accepted, kept as dead letters, or excluded by the filter.
-//! 2. A dead letter is kept before the cursor moves past it.
+//! 2. A dead letter is kept before the cursor moves past it, and so is a loss.
 //! 3. A batch holds records of one stream; streams take turns.
 //! 4. No failure of a sink ends its runner: not a time-out, not a panic, not a service that is gone
 //!    for a week. Only a failed log does.
@@ -21,7 +21,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use lane::Mark;
+pub(crate) use lane::{Absorbed, Mark};
 pub(crate) use limits::Limits;
 pub(crate) use ports::{Feed, Ledger};
 pub(crate) use retry::RetrySchedule;
@@ -35,7 +35,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::{Courier, Failing};
-use self::lane::{Absorbed, Batch, Lane, Readiness};
+use self::lane::{Batch, Lane, Readiness};
 use self::ports::Reading;
 use self::rate::RateWindow;
 use super::report::SinkReport;
@@ -212,18 +212,14 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
 
     fn absorb(&mut self, index: usize, reading: Reading<F::Records>) {
         let track = &mut self.tracks[index];
-        let absorbed = track.lane.absorb(reading, &self.filter, Instant::now());
-        let Absorbed { before, through, filtered } = absorbed;
-        if filtered > 0 {
-            self.metrics().filtered.inc_by(filtered);
-        }
-        let lost = self.report.lanes[index].advance(before, through);
-        if lost > 0 {
-            self.metrics().lost.inc_by(lost);
-            tracing::warn!(
-                sink = self.report.name(), stream = %self.tracks[index].stream, records = lost,
-                "records were removed from the log or damaged before the sink had received them"
-            );
+        if let Some(absorbed) = track.lane.absorb(reading, &self.filter, Instant::now()) {
+            if absorbed.filtered > 0 {
+                self.report.metrics.filtered.inc_by(absorbed.filtered);
+            }
+            if let Some(loss) = self.report.lanes[index].advance(&absorbed) {
+                self.report.tell_lost(&track.stream, &loss);
+                self.ledger.lose(self.report.name(), &track.stream, loss);
+            }
         }
         self.tell(index);
     }

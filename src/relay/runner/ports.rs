@@ -8,7 +8,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 
 use super::lane::Mark;
-use crate::cursor::{Cursor, DeadLetter, State};
+use crate::cursor::{Cursor, DeadLetter, Loss, State};
 use crate::event::{Position, Record, StreamId};
 use crate::log::{Chunk, LogError, Reader, Records};
 
@@ -38,11 +38,8 @@ pub(crate) enum Reading<R> {
         /// Number of records of the stream up to `end`.
         sequence: u64,
     },
-    /// What lies before `end` cannot be read any more.
-    Damaged {
-        /// Reading goes on after this position.
-        end: Position,
-    },
+    /// Records before the next ones that are read may be missing.
+    Damaged,
 }
 
 /// Where a runner writes what must survive a restart.
@@ -51,13 +48,15 @@ pub(crate) trait Ledger: Send {
     fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark);
     /// Keeps a dead letter; durable no later than any cursor moved after this call.
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError>;
+    /// Keeps a loss; durable no later than any cursor moved after this call.
+    fn lose(&self, sink: &str, stream: &StreamId, loss: Loss);
 }
 
 impl From<Chunk> for Reading<Records> {
     fn from(chunk: Chunk) -> Self {
         match chunk {
             Chunk::Records { records, end, sequence } => Self::Records { records, end, sequence },
-            Chunk::Damaged { end } => Self::Damaged { end },
+            Chunk::Damaged { .. } => Self::Damaged,
         }
     }
 }
@@ -83,5 +82,9 @@ impl Ledger for State {
 
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
         State::bury(self, &letter)
+    }
+
+    fn lose(&self, sink: &str, stream: &StreamId, loss: Loss) {
+        State::lose(self, sink, stream, loss);
     }
 }

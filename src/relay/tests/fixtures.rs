@@ -19,7 +19,7 @@ use crate::relay::runner::fixtures::{position, version};
 use crate::relay::runner::{Limits, Profile};
 use crate::relay::supervisor::Assembly;
 use crate::relay::upstream::Upstream;
-use crate::relay::{Relay, RelayError, RelayHandle};
+use crate::relay::{Relay, RelayError, RelayHandle, Starting};
 use crate::setting::{ByteSize, Span};
 use crate::sink::{Delivery, Outcome, Retry, Sink};
 use crate::source::{Known, Phase, PhaseName, SourceError, SourceObserver};
@@ -258,6 +258,7 @@ impl Running {
             upstream: cluster,
             destinations,
             metrics: Arc::new(Metrics::new()),
+            starting: Starting::default(),
         };
         let relay = Relay::assemble(assembly).await?;
         let (handle, shutdown) = (relay.handle(), CancellationToken::new());

@@ -8,8 +8,9 @@ use std::time::Duration;
 use fixtures::{Answer, Happening, Running, cluster, sink, small_log, soon};
 use tempfile::tempdir;
 
+use crate::event::Position;
 use crate::log::{LogConfig, LogError, WhenFull};
-use crate::relay::{Relay, RelayConfig, RelayError, SinkState, offline_status};
+use crate::relay::{Relay, RelayConfig, RelayError, SinkState, Starting, offline_status};
 use crate::setting::Span;
 use crate::sink::Outcome;
 use crate::source::{KubernetesConfig, SourceConfig};
@@ -243,7 +244,9 @@ async fn a_sink_that_cannot_be_built_is_found_before_the_disk_is_touched() {
         sinks: vec![sink.expect("a sink")],
         drain_deadline: Span::from_secs(1),
     };
-    let error = Relay::start(config, Arc::new(Metrics::new())).await.err().expect("refused");
+    let starting = Starting::default();
+    let started = Relay::start(config, Arc::new(Metrics::new()), starting).await;
+    let error = started.err().expect("refused");
     assert!(matches!(&error, RelayError::Sink { name, .. } if name == "oncall"), "{error}");
     assert!(!data_dir.exists());
 }
@@ -286,5 +289,38 @@ async fn a_full_log_that_drops_counts_exactly_what_the_sink_never_received() {
     assert_eq!(sink.delivered + sink.lost, 25_600);
     let accepted = dead.accepted(usize::try_from(sink.delivered).expect("small")).await;
     assert!(accepted.is_sorted() && accepted.last() == Some(&25_600));
+    relay.stop().await.expect("stopped in order");
+}
+
+/// Two segments and a little more: far from full.
+const MEGABYTES: u64 = 9;
+const RECORDS: u64 = MEGABYTES * 256;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_from_the_log_before_a_start_is_said_and_listed() {
+    let directory = tempdir().expect("a directory");
+    let (relay, _script, _dead) = fill(small_log(directory.path()), MEGABYTES).await;
+    relay.until(|status| status.streams[0].records == RECORDS).await;
+    relay.stop().await.expect("stopped in order");
+    let segments = directory.path().join("streams/all-namespaces");
+    let entries = std::fs::read_dir(&segments).expect("segments").flatten();
+    let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<Position>().ok());
+    let oldest = names.min().expect("a segment").to_string();
+    std::fs::remove_dir_all(segments.join(oldest)).expect("removed");
+
+    let stopped = offline_status(directory.path()).expect("readable");
+    let [loss] = &stopped.sinks[0].losses[..] else { panic!("{stopped:?}") };
+    assert_eq!((&loss.after, loss.records), (&None, stopped.sinks[0].lost));
+    assert!(loss.cause.contains("not in the log any more") && loss.records > 0, "{loss:?}");
+
+    let (api, _script) = cluster(&[]);
+    let (one, mut back) = sink("dead", QUICK);
+    let relay =
+        Running::start_with(small_log(directory.path()), api, vec![one]).await.expect("started");
+    let rest = back.accepted(usize::try_from(RECORDS - loss.records).expect("small")).await;
+    assert_eq!(rest.first(), Some(&(loss.records + 1)));
+    let sink = &relay.handle.status().sinks[0];
+    assert_eq!((sink.lost, sink.losses.len()), (loss.records, 1));
+    assert_eq!(sink.losses[0].until, loss.until);
     relay.stop().await.expect("stopped in order");
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixtures::{Act, Book, Entry, Sent, Stage, feed, outcome, position, records};
 use super::*;
+use crate::cursor::LossCause;
 use crate::event::{Match, Record};
 use crate::log::LogError;
 use crate::relay::report::Identity;
@@ -322,14 +323,20 @@ async fn damage_is_passed_and_its_records_count_as_lost() {
     let mut trial = Trial::start(profile(10), vec![]);
     trial.arrive(1..=1);
     assert_eq!(trial.versions().await, [1]);
-    let damage = Reading::Damaged { end: position(40) };
-    trial.readings.send(damage).expect("the runner reads");
+    trial.readings.send(Reading::Damaged).expect("the runner reads");
     trial.arrive(41..=41);
     assert_eq!(trial.versions().await, [41]);
     trial.settle().await;
     assert_eq!(trial.report.metrics.lost.get(), 39);
-    assert_eq!(trial.book.moves().last(), Some(&41));
-    trial.end().await;
+    let entries = trial.end().await;
+    let lost = |entry: &Entry| {
+        matches!(entry, Entry::Lost(loss)
+        if loss.after.position == Some(position(1)) && loss.until.position == Some(position(40))
+            && loss.records == 39 && loss.cause == LossCause::Damaged)
+    };
+    let at = entries.iter().position(lost).expect("a loss with its range");
+    let passes = |entry: &Entry| matches!(entry, Entry::Moved(_, mark) if mark.sequence > 1);
+    assert_eq!(entries.iter().position(passes).map(|moved| moved > at), Some(true), "{entries:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,7 @@ proptest! {
                     prop_assert!(ended.insert(version), "{} ended twice", version);
                     prop_assert!(version > passed, "{} was sent behind the cursor", version);
                 }
+                Entry::Lost(loss) => prop_assert!(false, "nothing was taken away, but {loss:?}"),
                 Entry::Moved(_, mark) => {
                     prop_assert!(mark.sequence > passed);
                     passed = mark.sequence;

@@ -1,0 +1,93 @@
+//! The relay before it runs: what is shown while its start waits for room on the volume.
+//!
+//! Invariant: it is alive and not ready, and says what it waits for. A restart would not help it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+
+use super::Operations;
+use crate::relay::{FullReason, LogStatus, RelayHandle, Status};
+
+/// A relay that waits for room, and is there later. Cheap to clone.
+#[derive(Clone)]
+pub struct StartingRelay(Arc<Inner>);
+
+struct Inner {
+    relay: OnceLock<RelayHandle>,
+    cluster: String,
+    data_dir: PathBuf,
+    max_bytes: u64,
+    since: Timestamp,
+}
+
+impl StartingRelay {
+    /// A relay of this cluster, in this directory with this bound, that has not started.
+    #[must_use]
+    pub fn new(cluster: String, data_dir: PathBuf, max_bytes: u64) -> Self {
+        let (relay, since) = (OnceLock::new(), Timestamp::now());
+        Self(Arc::new(Inner { relay, cluster, data_dir, max_bytes, since }))
+    }
+
+    /// It runs now.
+    pub fn has_started(&self, relay: RelayHandle) {
+        // There is one start, and so one relay.
+        let _first = self.0.relay.set(relay);
+    }
+
+    fn waiting(&self) -> Status {
+        let Inner { cluster, data_dir, max_bytes, since, .. } = &*self.0;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: cluster.clone(),
+            started_at: Some(*since),
+            log: LogStatus {
+                directory: data_dir.display().to_string(),
+                bytes: 0,
+                max_bytes: *max_bytes,
+                segments: 0,
+                records: 0,
+                damaged_segments: 0,
+                full: true,
+                full_reason: Some(FullReason::Volume),
+            },
+            streams: Vec::new(),
+            sinks: Vec::new(),
+        }
+    }
+}
+
+impl Operations for StartingRelay {
+    fn status(&self) -> Status {
+        self.0.relay.get().map_or_else(|| self.waiting(), RelayHandle::status)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.0.relay.get() {
+            Some(relay) => relay.ready(),
+            None => Err(format!(
+                "the volume has no room to open {}; free space or enlarge it, and the relay starts",
+                self.0.data_dir.display()
+            )),
+        }
+    }
+
+    fn alive(&self) -> Result<(), String> {
+        self.0.relay.get().map_or(Ok(()), RelayHandle::alive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_waits_for_room_is_alive_and_not_ready() {
+        let relay = StartingRelay::new("rig".into(), "/data".into(), 1 << 30);
+        assert_eq!(relay.alive(), Ok(()));
+        let reason = relay.ready().expect_err("not ready");
+        assert!(reason.contains("/data") && reason.contains("free space"), "{reason}");
+        assert_eq!(relay.status().log.full_reason, Some(FullReason::Volume));
+    }
+}
