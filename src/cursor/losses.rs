@@ -7,6 +7,8 @@
 //! 2. There are at most [`LIMIT`] of them, and their value is short: the two oldest become one when there are more.
 //! 3. However they are merged, the number of records stays right, and no lost record lies outside.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -166,10 +168,11 @@ pub(super) fn encode(losses: &mut Vec<Loss>) -> Result<Vec<u8>, LogError> {
     }
 }
 
-/// Reads the value again; `None` when it is not one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Loss>> {
-    let stored: Vec<Stored> = super::state::decode(bytes)?;
-    stored.into_iter().map(Stored::loss).collect()
+/// Reads the value of the database at `path` again.
+pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Vec<Loss>, LogError> {
+    let stored: Vec<Stored> = super::state::decode(path, "the losses of a sink", bytes)?;
+    let losses: Option<_> = stored.into_iter().map(Stored::loss).collect();
+    losses.ok_or_else(|| LogError::damaged(path, "the losses of a sink have no time"))
 }
 
 impl Stored {
@@ -259,7 +262,7 @@ mod tests {
         let bytes = encode(&mut losses).expect("encoded");
         assert!(bytes.len() <= VALUE_LIMIT && losses.len() < LIMIT);
         assert_eq!(losses.iter().map(|loss| loss.records).sum::<u64>(), 500);
-        assert_eq!(decode(&bytes), Some(losses));
+        assert_eq!(decode(Path::new("state"), &bytes).expect("losses"), losses);
     }
 
     #[test]

@@ -362,7 +362,7 @@ impl Memory {
         }
         for (key, value) in database.with_prefix(&[keys::LOSS])? {
             let place = sink_and_stream(&key).ok_or_else(damaged)?;
-            memory.losses.insert(place, losses::decode(&value).ok_or_else(damaged)?);
+            memory.losses.insert(place, losses::decode(path, &value)?);
         }
         for (key, value) in database.with_prefix(&[keys::GAP])? {
             let stream =

@@ -130,15 +130,15 @@ mod tests {
 
     #[test]
     fn below_the_first_there_is_none() {
-        assert_eq!(ResourceVersion::first().before(), None);
-        assert_eq!(version("1000").before(), Some(version("999")));
+        assert_eq!(ResourceVersion::first().previous(), None);
+        assert_eq!(version("1000").previous(), Some(version("999")));
     }
 
     proptest! {
         #[test]
         fn the_one_before_is_one_less(number in 2u128..) {
             prop_assert_eq!(
-                version(&number.to_string()).before(),
+                version(&number.to_string()).previous(),
                 Some(version(&(number - 1).to_string()))
             );
         }

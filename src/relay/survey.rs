@@ -42,7 +42,7 @@ impl Survey {
 /// lie before a generation's first version, its position is that of the beginning.
 pub(crate) fn begin_of(segments: &[SegmentInfo]) -> Place {
     segments.first().map_or_else(Place::default, |oldest| Place {
-        position: oldest.first.before(),
+        position: oldest.first.previous(),
         sequence: oldest.first_sequence,
     })
 }

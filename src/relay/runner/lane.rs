@@ -124,7 +124,7 @@ impl Lane {
         };
         self.committed_all_read = false;
         let before = sequence.saturating_sub(records.len() as u64);
-        let begin = records.first().map_or(Some(end.clone()), |first| first.position.before());
+        let begin = records.first().map_or(Some(end.clone()), |first| first.position.previous());
         let filtered = self.admit(&records, before, filter, now);
         self.read = Mark { position: Some(end.clone()), sequence };
         let damaged = std::mem::take(&mut self.damaged);
