@@ -16,7 +16,7 @@ pub(crate) const HOLD_PROBE: Duration = Duration::from_secs(60);
 
 /// Bytes of event JSON that the batches of all sinks may take together, as far as nobody has set
 /// `batch.maxBytes`. A batch is in memory as records and, while it is sent, as a request.
-const BATCH_BYTES_OF_ALL: u64 = 6 << 20;
+const BATCH_BYTES_OF_ALL: u64 = 3 << 20;
 
 /// With very many sinks a batch still holds some fifty events.
 const BATCH_BYTES_MIN: u64 = 64 << 10;
