@@ -9,6 +9,11 @@
 //! ```
 //!
 //! The first length tells where a letter ends when a longer one was stored under its key before.
+//!
+//! Invariant: a letter is there once its first part is, and then whole. The first part is written last,
+//! so a crash in the middle leaves parts that nobody looks at.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,13 +71,45 @@ fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// How many letters a sink has.
-pub(super) fn count(database: &Database, sink: &str) -> Result<u64, LogError> {
-    let mut count = 0;
-    database.each_key(&Key::new(keys::LETTER).name(sink).bytes(), |key| {
-        count += u64::from(key.ends_with(&[0, 0]));
+/// Writes the letters among what is pending. Returns the sink of each that was there before.
+///
+/// Of a letter in parts a crash could leave some that are new and some that are old. One that is there
+/// stays as it is: it is the same record, refused again.
+pub(super) fn write(database: &Database, pending: &Pending) -> Result<Vec<String>, LogError> {
+    let mut known = Vec::new();
+    for (key, value) in pending.range(vec![keys::LETTER]..vec![keys::LETTER + 1]).rev() {
+        let letter = key.len().saturating_sub(size_of::<u16>());
+        let part =
+            |part: u16| [key.get(..letter).unwrap_or_default(), &part.to_be_bytes()].concat();
+        let is_there = database.get(&part(0))?.is_some();
+        if is_there && let Some(sink) = begun_by(key) {
+            known.push(sink.to_owned());
+        }
+        if !is_there || !pending.contains_key(&part(1)) {
+            database.insert(key, value)?;
+        }
+    }
+    Ok(known)
+}
+
+/// How many letters each sink has.
+pub(super) fn counts(database: &Database) -> Result<HashMap<String, u64>, LogError> {
+    let mut counts = HashMap::new();
+    database.each_key(&Key::new(keys::LETTER).bytes(), |key| {
+        if let Some(sink) = begun_by(key) {
+            *counts.entry(sink.to_owned()).or_default() += 1;
+        }
     })?;
-    Ok(count)
+    Ok(counts)
+}
+
+/// The sink of the letter of which this is the key of the first part.
+pub(super) fn begun_by(key: &[u8]) -> Option<&str> {
+    let mut parts = Parts::of(key).filter(|_| key.first() == Some(&keys::LETTER))?;
+    let sink = parts.name()?;
+    parts.name()?;
+    parts.position()?;
+    (parts.part()? == 0).then_some(sink)
 }
 
 /// The oldest letters of a sink, stream by stream.
@@ -97,6 +134,7 @@ pub(super) fn read(
             }
             current = Some((stream, Vec::new()));
         }
+        // Parts without their first are behind the end of the letter before.
         if let Some((_, bytes)) = &mut current {
             bytes.extend_from_slice(&value);
         }

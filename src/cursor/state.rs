@@ -40,7 +40,7 @@ pub(super) struct Memory {
     pub(super) durable: BTreeMap<(String, StreamId), Cursor>,
     gaps: HashMap<StreamId, Vec<Gap>>,
     marks: HashMap<StreamId, Mark>,
-    letters: HashMap<String, u64>,
+    pub(super) letters: HashMap<String, u64>,
     losses: BTreeMap<(String, StreamId), Vec<Loss>>,
     /// What the next commit writes.
     pub(super) pending: Pending,
@@ -177,8 +177,11 @@ impl State {
     pub fn bury(&self, letter: &DeadLetter) -> Result<(), LogError> {
         let pairs = letter.pairs()?;
         let mut memory = self.memory();
+        let waits =
+            pairs.first_key_value().is_some_and(|(key, _)| memory.pending.contains_key(key));
         memory.pending.extend(pairs);
-        *memory.letters.entry(letter.sink.clone()).or_default() += 1;
+        // One that replaces a stored letter is counted until the writer finds out.
+        *memory.letters.entry(letter.sink.clone()).or_default() += u64::from(!waits);
         Ok(())
     }
 
@@ -385,12 +388,7 @@ impl Memory {
         if let Some(value) = database.get(&keys::REVISION)? {
             memory.revision = decode(path, "a revision", &value)?;
         }
-        let sinks: std::collections::BTreeSet<String> =
-            memory.cursors.keys().map(|(sink, _)| sink.clone()).collect();
-        for sink in sinks {
-            let count = letters::count(database, &sink)?;
-            memory.letters.insert(sink, count);
-        }
+        memory.letters = letters::counts(database)?;
         memory.durable.clone_from(&memory.cursors);
         Ok(memory)
     }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::event::{Header, Record, StreamId};
-use crate::log::{DataDirectory, Gap};
+use crate::log::{DataDirectory, Database, Gap, SEGMENT_TUNING};
 
 fn open(directory: &TempDir) -> State {
     let directory = DataDirectory::open(directory.path(), Duration::ZERO).expect("directory");
@@ -132,6 +132,58 @@ async fn a_letter_replaces_a_longer_one() {
     refused.reason = "no".to_owned();
     state.bury(&refused).expect("bury again");
     assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [refused]);
+    close(state).await;
+}
+
+#[tokio::test]
+async fn letters_are_counted_once_and_without_a_cursor_too() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let state = open(&directory);
+    for _ in 0..2 {
+        state.bury(&letter("0.3", vec![7; 100])).expect("bury");
+        state.bury(&letter("0.3", vec![7; 100])).expect("bury again");
+        state.bury(&letter("0.4", vec![7; 100_000])).expect("bury");
+        state.sync().await.expect("sync");
+        assert_eq!(state.dead_letter_count("oncall"), 2);
+    }
+    close(state).await;
+    assert_eq!(open(&directory).dead_letter_count("oncall"), 2);
+}
+
+#[tokio::test]
+async fn a_letter_in_parts_that_is_there_stays_as_it_is() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let state = open(&directory);
+    let noise: Vec<u8> = (0..40_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
+    let refused = letter("0.3", noise);
+    state.bury(&refused).expect("bury");
+    state.sync().await.expect("sync");
+    // With other words every part would be another one.
+    state.bury(&DeadLetter { reason: "no".to_owned(), ..refused.clone() }).expect("bury again");
+    assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [refused]);
+    assert_eq!(state.dead_letter_count("oncall"), 1);
+    close(state).await;
+}
+
+#[tokio::test]
+async fn a_letter_that_a_crash_cut_in_two_is_none() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let state = open(&directory);
+    let whole = letter("0.3", vec![7; 100]);
+    state.bury(&whole).expect("bury");
+    close(state).await;
+    let path = directory.path().join("state");
+    let database = Database::open(&path, SEGMENT_TUNING).expect("open");
+    let torn = letter("0.4", (0..=255).cycle().take(99_999).collect()).pairs().expect("pairs");
+    // They are written last one first.
+    for (key, value) in torn.iter().skip(1) {
+        database.insert(key, value).expect("insert");
+    }
+    database.commit().expect("commit");
+    drop(database);
+    let state = open(&directory);
+    assert_eq!(state.dead_letter_count("oncall"), 1);
+    assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [whole]);
     close(state).await;
 }
 

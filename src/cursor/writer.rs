@@ -39,6 +39,8 @@ struct Writer {
     path: PathBuf,
     /// `None` after the volume was full.
     database: Option<Database>,
+    /// Set after the volume was full: some of a commit may be stored that was not counted.
+    miscounted: bool,
     copied_at: Option<Instant>,
     copied_revision: u64,
 }
@@ -48,6 +50,7 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
     let mut writer = Writer {
         path: database.path().to_owned(),
         database: Some(database),
+        miscounted: false,
         copied_at: None,
         copied_revision: 0,
     };
@@ -112,8 +115,9 @@ impl Writer {
             if matches!(written, Err(LogError::Full { .. })) {
                 self.put_back(shared, pending);
             }
-            written?;
+            let known = written?;
             shared.memory().durable.clone_from(&cursors);
+            self.correct_counts(shared, known)?;
         }
         let due = closing || self.copied_at.is_none_or(|at| at.elapsed() >= COPY_INTERVAL);
         if due && self.copied_revision != revision {
@@ -132,23 +136,50 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, pending: &Pending, revision: u64) -> Result<(), LogError> {
+    /// Writes and syncs. Returns the sink of each letter that was there before.
+    fn write(&mut self, pending: &Pending, revision: u64) -> Result<Vec<String>, LogError> {
         // After a full volume: sled repeats its failure for ever, so the database is opened anew.
         let database = match self.database.take() {
             Some(database) => database,
             None => Database::open(&self.path, SEGMENT_TUNING)?,
         };
         let database = self.database.insert(database);
-        for (key, value) in pending {
+        let known = letters::write(database, pending)?;
+        // Cursors after all letters.
+        for (key, value) in pending.range(vec![keys::LETTER + 1]..) {
             database.insert(key, value)?;
         }
         database.insert(&keys::REVISION, &super::state::encode(&revision)?)?;
-        database.commit()
+        database.commit()?;
+        Ok(known)
+    }
+
+    /// Every letter was counted when it was buried, also one that was there before.
+    fn correct_counts(&mut self, shared: &Shared, known: Vec<String>) -> Result<(), LogError> {
+        let Some(database) = &self.database else { return Ok(()) };
+        let mut memory = shared.memory();
+        if std::mem::take(&mut self.miscounted) {
+            let mut counts = letters::counts(database)?;
+            for key in memory.pending.keys() {
+                if let Some(sink) = letters::begun_by(key)
+                    && database.get(key)?.is_none()
+                {
+                    *counts.entry(sink.to_owned()).or_default() += 1;
+                }
+            }
+            memory.letters = counts;
+            return Ok(());
+        }
+        for sink in known {
+            memory.letters.entry(sink).and_modify(|count| *count -= 1);
+        }
+        Ok(())
     }
 
     /// Keeps what could not be written for the next commit.
     fn put_back(&mut self, shared: &Shared, pending: Pending) {
         self.database = None;
+        self.miscounted = true;
         let mut memory = shared.memory();
         for (key, value) in pending {
             memory.pending.entry(key).or_insert(value);
