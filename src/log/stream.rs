@@ -26,6 +26,7 @@ use super::staging::Staging;
 use super::writer::{Command, Writer};
 use super::{DataDirectory, Entry, Frontier, Gap, LogError, SegmentInfo, Trimmed, files};
 use crate::event::{Position, Record, StreamId};
+use crate::fault::Fault;
 use crate::telemetry::Metrics;
 
 /// Bytes of bodies that may wait for the writer, per stream: a group of ordinary events while another
@@ -418,6 +419,8 @@ impl Inner {
 
     fn trim(&self, position: &Position) -> Result<Trimmed, LogError> {
         let mut trimmed = Trimmed::default();
+        let mut too_far = Fault::TrimOneTooFar.is_on();
+        let mut may_go = |seal: &Seal| seal.last <= *position || std::mem::take(&mut too_far);
         loop {
             let mut segments = self.write_segments();
             // The last one holds the frontier, from which the watch resumes.
@@ -425,9 +428,7 @@ impl Inner {
                 break;
             }
             let Some(oldest) = segments.by_first.first_entry() else { break };
-            let Some(seal) = oldest.get().seal.clone().filter(|seal| seal.last <= *position) else {
-                break;
-            };
+            let Some(seal) = oldest.get().seal.clone().filter(&mut may_go) else { break };
             let (first, known) = oldest.remove_entry();
             drop(segments);
             self.holes.forget_through(&seal.last);

@@ -229,6 +229,20 @@ async fn readers_never_see_past_the_frontier() {
 }
 
 #[tokio::test]
+async fn a_commit_that_fails_does_not_move_the_frontier() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=3).await;
+    // The last thing a commit does is to look into this directory.
+    fs::remove_dir(segments(&directory)[0].join("blobs")).expect("remove");
+    opened.stream.append(Entry::Record(record(0, 4))).await.expect("append");
+    opened.stream.sync().await.expect_err("nothing is durable");
+    assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), Some(position(0, 3)));
+    assert_eq!(opened.read(None).await, [1, 2, 3]);
+    opened.close().await;
+}
+
+#[tokio::test]
 async fn closed_intake_holds_appends_back() {
     let directory = tempfile::tempdir().expect("tempdir");
     let opened = Opened::new(&directory);

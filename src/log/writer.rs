@@ -126,6 +126,9 @@ impl Writer {
                 Some(active) => active,
                 None => self.rotate(&draft.block)?,
             };
+            if Fault::PublishBeforeCommit.is_on() {
+                evicted.extend(self.publish(&drafts[*stored..]));
+            }
             let active = self.active.insert(active);
             let room = SEGMENT_BYTES.saturating_sub(active.bytes);
             let written = match write_some(active, &drafts[*stored..], room, &self.stream) {

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::event::Record;
+use crate::fault::Fault;
 use crate::sink::{Delivery, Outcome};
 
 /// A batch on its way to a sink.
@@ -134,7 +135,10 @@ impl Flight {
                 self.done[index] = true;
                 verdict.rejected.push((index, reason));
             }
-            Outcome::Retry { after, cause } => verdict.block(Blocked::Retry { after, cause }),
+            Outcome::Retry { after, cause } => {
+                self.done[index] = Fault::AdvancePastRetry.is_on();
+                verdict.block(Blocked::Retry { after, cause });
+            }
             Outcome::Hold { cause } => verdict.block(Blocked::Hold { cause }),
         }
     }

@@ -8,6 +8,7 @@ use reqwest::{Client, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{Redaction, cause_of, retry_after};
+use crate::fault::Fault;
 use crate::sink::Outcome;
 
 /// Enough of a reply to explain a refusal.
@@ -78,6 +79,7 @@ impl Reply {
         let what = || self.explain(redaction);
         match self.status.as_u16() {
             200..=299 => Outcome::Accepted,
+            400..=499 if Fault::DropOnClientError.is_on() => Outcome::Accepted,
             409 if conflict == Conflict::Accepted => Outcome::Accepted,
             400 | 409 | 413 | 415 | 422 => Outcome::Rejected { reason: what() },
             408 | 425 | 429 | 500 | 502..=504 | 506..=599 => {
