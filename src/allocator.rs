@@ -14,8 +14,8 @@ const OPTIONS: [(&str, &str); 2] = [
     // Fresh from the system they take no memory until they are used; what the allocator has used before
     // it has to overwrite.
     ("MIMALLOC_ARENA_MAX_OBJECT_SIZE", "1024"),
-    // In milliseconds: what is free goes back to the system soon.
-    ("MIMALLOC_PURGE_DELAY", "10"),
+    // In milliseconds: what is free goes back to the system at once.
+    ("MIMALLOC_PURGE_DELAY", "0"),
 ];
 
 /// Starts the program anew, in the same process, with the options it lacks. Those an operator has set

@@ -144,9 +144,13 @@ impl Writer {
             None => Database::open(&self.path, SEGMENT_TUNING)?,
         };
         let database = self.database.insert(database);
+        let (letter, behind) = (vec![keys::LETTER], vec![keys::LETTER + 1]);
+        for (key, value) in pending.range(..letter) {
+            database.insert(key, value)?;
+        }
         let known = letters::write(database, pending)?;
         // Cursors after all letters.
-        for (key, value) in pending.range(vec![keys::LETTER + 1]..) {
+        for (key, value) in pending.range(behind..) {
             database.insert(key, value)?;
         }
         database.insert(&keys::REVISION, &super::state::encode(&revision)?)?;
