@@ -59,7 +59,10 @@ const KILLERS: [Killer; 10] = [
         "a_record_that_is_refused_does_not_stop_the_others",
     ),
     killer(Fault::DropOnClientError, "lib", "sink::http::reply::tests::every_status_has_its_class"),
-    killer(Fault::SwallowWriteError, "system_calls", EVERY_CALL),
+    Killer {
+        environment: &[("SYSTEM_CALLS", "pwrite:EIO"), ("SEED", "1")],
+        ..killer(Fault::SwallowWriteError, "system_calls", EVERY_CALL)
+    },
     killer(
         Fault::AdvancePastRetry,
         "lib",
@@ -70,7 +73,10 @@ const KILLERS: [Killer; 10] = [
         "lib",
         "relay::runner::tests::property::whatever_a_sink_does_the_cursor_passes_only_what_has_ended",
     ),
-    killer(Fault::RetryFailedSync, "system_calls", EVERY_CALL),
+    Killer {
+        environment: &[("SYSTEM_CALLS", "fdatasync:EIO"), ("SEED", "1")],
+        ..killer(Fault::RetryFailedSync, "system_calls", EVERY_CALL)
+    },
 ];
 
 const fn killer(fault: Fault, executable: &'static str, test: &'static str) -> Killer {

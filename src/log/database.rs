@@ -78,8 +78,15 @@ impl Database {
     fn open_with(path: &Path, tuning: Tuning, own: &OpenOptions) -> Result<Self, LogError> {
         let file_path = path.join("db");
         // Before sled has it open: a descriptor tells of failures since it was opened.
-        let file =
-            own.open(&file_path).map_err(|error| LogError::io("open", &file_path, &error))?;
+        let file = own.open(&file_path).map_err(|error| {
+            // Without its directory it was trimmed meanwhile, which is another thing.
+            let lost = error.kind() == ErrorKind::NotFound && path.is_dir();
+            if lost {
+                LogError::damaged(path, "its file is gone")
+            } else {
+                LogError::io("open", &file_path, &error)
+            }
+        })?;
         read_through(&file_path, &file)?;
         remove_snapshots(path, |name| name.ends_with(".generating"))?;
         let opened = match open_once(path, tuning) {

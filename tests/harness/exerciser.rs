@@ -407,8 +407,8 @@ fn violation(what: String) -> End {
     End::Violation(what)
 }
 
-/// Some versions only move the frontier, as deletions do.
-fn is_record(version: u64) -> bool {
+/// Whether a version is a record: some only move the frontier, as deletions do.
+pub fn is_record(version: u64) -> bool {
     version % 13 != 5
 }
 
@@ -416,7 +416,7 @@ fn is_refused(version: u64) -> bool {
     version.is_multiple_of(REFUSED_EVERY) && is_record(version)
 }
 
-fn entry(version: u64) -> Entry {
+pub fn entry(version: u64) -> Entry {
     if !is_record(version) {
         return Entry::Advance(position(version));
     }
@@ -435,7 +435,7 @@ fn header(version: u64) -> Header {
 
 /// Bytes that do not compress: mostly of an event's length, now and then so many that a block takes
 /// several parts, so that segments fill up within a second.
-fn body(version: u64) -> Bytes {
+pub fn body(version: u64) -> Bytes {
     let mut dice = StdRng::seed_from_u64(version);
     let length = if version.is_multiple_of(50) { 40_000 } else { dice.random_range(200..4_000) };
     let mut bytes = vec![0; length];
@@ -452,11 +452,11 @@ fn letter(record: &Record) -> DeadLetter {
     }
 }
 
-fn position(version: u64) -> Position {
+pub fn position(version: u64) -> Position {
     Position::new(Generation(0), version.to_string().parse().expect("a version"))
 }
 
-fn version(position: &Position) -> u64 {
+pub fn version(position: &Position) -> u64 {
     position.resource_version.as_str().parse().expect("a number")
 }
 
