@@ -7,7 +7,7 @@
 
 mod harness;
 
-use harness::{PATIENCE, Setup, accepted, create_at_rate, distinct};
+use harness::{PATIENCE, Setup, accepted, create_at_rate, distinct, live};
 use rig::{Behaviour, Cluster, CreatedEvent, FailingCalls, Failure, Receiver, Relay};
 
 /// What fails, and whether the relay has to end.
@@ -47,13 +47,17 @@ async fn what_a_failing_disk_interrupts_is_delivered_after_a_restart() {
             ends_and_says_why(&relay, &created).await;
         } else {
             everything_arrives(&receiver, &created).await;
-            assert!(relay.terminate().await.success());
+            let ended = relay.terminate().await;
+            let last: Vec<_> =
+                relay.lines().into_iter().rev().take(6).map(|line| line.text).collect();
+            assert!(ended.success(), "{last:#?}");
         }
         assert!(failing.calls().hit.is_some(), "the call has failed");
         let lost = failing.lose_what_was_not_synced();
         println!("lost what was not synced of {lost:?}");
 
         let relay = setup.relay().start();
+        live(&relay).await;
         everything_arrives(&receiver, &created).await;
         assert!(relay.terminate().await.success());
     }
