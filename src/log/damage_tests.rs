@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::tests::{Opened, position, record, segments, version};
+use super::tests::{Opened, noise, position, record, segments, version};
 use super::*;
 
 fn damage(path: &std::path::Path) {
@@ -322,6 +322,32 @@ async fn a_segment_that_somebody_has_removed_is_noticed() {
         opened.stream.holes()[0].records(),
         known[2].first_sequence - known[1].first_sequence
     );
+    opened.close().await;
+}
+
+#[tokio::test]
+async fn a_block_that_is_being_written_is_no_damage_to_a_reader_far_behind() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=10).await;
+    let path = segments(&directory).pop().expect("a segment");
+    let active = opened.log.context.pool.get(&StreamId::all_namespaces(), &path).expect("open");
+    let mut large = record(0, 11);
+    large.body = noise(100_000, 11).into();
+    let block = block::Block::new(
+        opened.stream.id(),
+        1,
+        10,
+        position(0, 11),
+        jiff::Timestamp::now(),
+        vec![large],
+    );
+    let mut encoded = block.encode();
+    assert!(encoded.pairs.len() > 1, "{} parts", encoded.pairs.len());
+    encoded.pairs.remove(0);
+    active.write(&encoded).expect("write");
+    assert_eq!(active.next(&position(0, 10)).expect("no damage").map(|block| block.number), None);
+    drop(active);
     opened.close().await;
 }
 

@@ -221,6 +221,10 @@ impl Segment {
             }
             last = next;
         }
+        let end = self.database.last()?.and_then(|(key, _)| block::split_part_key(&key));
+        if end.is_none_or(|(first, _)| first != *last.first()) {
+            return Err(self.damaged("the first part of a block is missing"));
+        }
         let pairs = self.database.with_prefix(&[])?;
         let bytes = pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
         Ok(Some(Verified { head, last, bytes }))
@@ -230,10 +234,13 @@ impl Segment {
         LogError::damaged(self.path(), what)
     }
 
+    /// The first block above a key. None is there when the first thing above it is a block that is
+    /// being written: its first part goes last, and a reader far behind may look here at that moment.
     fn first_above(&self, key: &[u8]) -> Result<Option<Block>, LogError> {
-        match self.database.above(key)? {
-            Some((key, value)) => self.decode(&key, &value).map(Some),
-            None => Ok(None),
+        let Some((key, value)) = self.database.above(key)? else { return Ok(None) };
+        match block::split_part_key(&key) {
+            Some((_, part)) if part > 0 => Ok(None),
+            _ => self.decode(&key, &value).map(Some),
         }
     }
 
