@@ -123,12 +123,17 @@ struct Outcome {
 }
 
 impl Store {
-    /// Lets a log grow, in one go, until the work that follows rotates and trims.
+    /// Lets a log grow, in one go, until the work that follows rotates and trims; not every seed has
+    /// such a length, so the next ones are tried, too.
     fn prepare(seed: u64) -> Self {
         let folder = scratch();
         let (totals, promises) = (BTreeMap::new(), Promises::default());
         let mut store = Self { folder, seed, promises, totals };
-        for turns in (20..60).step_by(TURNS as usize - 1) {
+        let lengths = || (20..60).step_by(TURNS as usize - 1);
+        for (seed, turns) in
+            (seed..).take(20).flat_map(|seed| lengths().map(move |turns| (seed, turns)))
+        {
+            store.seed = seed;
             store.begin(turns);
             let work = store.work(&store.folder.path().join("first"), None);
             assert_eq!(work.end, Ok(End::WentOn));
