@@ -68,7 +68,7 @@ impl Context {
 /// One stream of the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     commands: mpsc::Sender<Command>,
     queue_bytes: Arc<Semaphore>,
 }
@@ -244,7 +244,7 @@ impl Stream {
             .collect()
     }
 
-    /// Removes the sealed segments that end at or below `position`.
+    /// Removes the sealed segments that end at or below `position` and before the frontier.
     pub async fn trim(&self, position: &Position) -> Result<Trimmed, LogError> {
         let (inner, position) = (self.inner.clone(), position.clone());
         blocking(move || inner.trim(&position)).await
@@ -420,10 +420,16 @@ impl Inner {
     fn trim(&self, position: &Position) -> Result<Trimmed, LogError> {
         let mut trimmed = Trimmed::default();
         let mut too_far = Fault::TrimOneTooFar.is_on();
-        let mut may_go = |seal: &Seal| seal.last <= *position || std::mem::take(&mut too_far);
+        // The watch resumes from the frontier: its segment stays, also while the next has begun and
+        // has no block yet.
+        let Some(frontier) = self.frontier.borrow().clone() else { return Ok(trimmed) };
+        let mut may_go = |seal: &Seal| {
+            let behind = seal.last <= *position || std::mem::take(&mut too_far);
+            behind && seal.last < frontier.position
+        };
         loop {
             let mut segments = self.write_segments();
-            // The last one holds the frontier, from which the watch resumes.
+            // Where its segment was damaged and moved aside, the last one is as near as it gets.
             if segments.by_first.len() < 2 {
                 break;
             }

@@ -314,6 +314,25 @@ async fn a_block_that_a_crash_cut_in_two_damages_nothing() {
 }
 
 #[tokio::test]
+async fn the_segment_of_the_frontier_stays_until_the_next_one_has_a_block() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=10).await;
+    // What the writer does between two segments.
+    let inner = &opened.stream.inner;
+    let segment = inner.place(None).expect("a place").open(inner).expect("open");
+    let last = segment.last().expect("read").expect("a block");
+    inner.seal(&segment::Seal::new(&last, 0, Timestamp::now()));
+    drop(segment);
+    inner.begin_segment(&position(0, 11), 10).expect("begin");
+    assert_eq!(opened.stream.trim(&position(9, 1)).await.expect("trim").segments, 0);
+    opened.close().await;
+    let opened = Opened::new(&directory);
+    assert_eq!(opened.stream.frontier().map(|frontier| frontier.position), Some(position(0, 10)));
+    opened.close().await;
+}
+
+#[tokio::test]
 async fn the_segment_of_the_frontier_is_never_trimmed() {
     let directory = tempfile::tempdir().expect("tempdir");
     let opened = Opened::new(&directory);

@@ -302,7 +302,8 @@ impl Model {
             (Command::SyncState | Command::Report(_), Outcome::Done) => self.sync_state(),
             (Command::Trim(position), Outcome::Trimmed { segments, records }) => {
                 self.trimming = None;
-                let gone = trimmed(&segments_before, &self.segments, position, true)?;
+                let gone =
+                    trimmed(&segments_before, &self.segments, position, durable_before.as_ref())?;
                 // Others may have been sealed, and trimmed, since they were last seen.
                 if *segments < gone.0 || *records != gone.1 {
                     return Err(format!("{segments} segments and {records} records, but {gone:?}"));
@@ -541,7 +542,7 @@ impl Model {
         // A segment without a durable block is none.
         self.segments.retain(|segment| Some(&segment.first) <= frontier);
         if let Some(position) = self.trimming.take() {
-            trimmed(&self.segments, &seen.segments, &position, false)?;
+            trimmed(&self.segments, &seen.segments, &position, None)?;
             self.segments.clone_from(&seen.segments);
         }
         for reading in &mut self.readers {
@@ -558,12 +559,12 @@ impl Model {
 }
 
 /// Checks that only segments that end at or below a position are gone, and never the last one; all of
-/// those when the trim was answered. Returns how many are gone, and their records.
+/// those that end before the frontier of a trim that was answered. Returns how many are gone, and their records.
 fn trimmed(
     before: &[SeenSegment],
     after: &[SeenSegment],
     position: &Position,
-    answered: bool,
+    frontier: Option<&Position>,
 ) -> Result<(u64, u64), String> {
     let Some(kept) = after.first() else {
         return if before.is_empty() { Ok((0, 0)) } else { Err("nothing is left".to_owned()) };
@@ -573,12 +574,11 @@ fn trimmed(
     if let Some(gone) = gone.iter().find(|gone| gone.last.as_ref().is_some_and(|l| l > position)) {
         return Err(format!("trimmed up to {position}, but {gone:?} is gone"));
     }
-    // One that was sealed only after the trim is none of its business.
-    let newest = before.last().map(|newest| &newest.first);
+    // One that was sealed only after the trim, or held the frontier then, is none of its business.
     let could_go = |segment: &SeenSegment| {
-        segment.last.as_ref().is_some_and(|last| last <= position) && Some(&segment.first) != newest
+        segment.last.as_ref().is_some_and(|last| last <= position && Some(last) < frontier)
     };
-    if answered && before.iter().any(|segment| segment.first == kept.first && could_go(segment)) {
+    if before.iter().any(|segment| segment.first == kept.first && could_go(segment)) {
         return Err(format!("trimmed up to {position}, but {kept:?} is still there"));
     }
     let records = gone.first().map_or(0, |first| kept.first_sequence - first.first_sequence);
