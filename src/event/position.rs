@@ -87,7 +87,12 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidResourceVersion(text.to_owned());
         let (generation, resource_version) = text.split_once('.').ok_or_else(invalid)?;
-        let generation = generation.parse().map_err(|_| invalid())?;
+        // Only digits without zeros in front: one position has one name.
+        let digits = generation;
+        let generation: u32 = digits.parse().map_err(|_| invalid())?;
+        if generation.to_string() != digits {
+            return Err(invalid());
+        }
         Ok(Self::new(Generation(generation), resource_version.parse()?))
     }
 }
@@ -101,6 +106,14 @@ mod tests {
         (0u32..4, "[1-9][0-9]{0,24}").prop_map(|(generation, digits)| {
             Position::new(Generation(generation), digits.parse().expect("digits"))
         })
+    }
+
+    #[test]
+    fn a_position_has_one_name() {
+        assert!("1.5".parse::<Position>().is_ok());
+        for text in ["01.5", "+1.5", "1.05", "1.", ".5", "1.5.", " 1.5", "4294967296.5"] {
+            assert!(text.parse::<Position>().is_err(), "{text:?}");
+        }
     }
 
     proptest! {
