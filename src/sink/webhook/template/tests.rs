@@ -242,6 +242,24 @@ fn work_is_bounded() {
     assert_eq!(render("{{ printf \"%99999999d\" 1 }}").len(), 1000);
 }
 
+#[test]
+fn a_value_that_doubles_again_and_again_is_refused_before_it_fills_the_memory() {
+    for growth in ["print $x $x", r#"js $x "\\""#, r#"printf "%q%q" $x $x"#, r#"html $x $x "&""#] {
+        let template = format!(
+            r#"{{{{ $x := "\\ab" }}}}{{{{ range 99 }}}}{{{{ $x = {growth} }}}}{{{{ end }}}}"#
+        );
+        assert!(refusal(&template).contains("steps"), "{growth}");
+    }
+}
+
+#[test]
+fn a_long_message_can_be_shown_many_times() {
+    let mut event = event();
+    event["message"] = "x".repeat(1 << 20).into();
+    let body = rendered("{{ range 10 }}{{ $.Message }}{{ end }}", &event).expect("a body");
+    assert_eq!(body.len(), 10 << 20);
+}
+
 /// Pieces of templates in any order, some of which make sense together.
 const PIECES: &str = concat!(
     r"(\{\{(- )?|( -)?\}\}|if |range |end|with |else |\$x|:= ?|, |\| ?|\.[A-Z][a-z]{0,3}",

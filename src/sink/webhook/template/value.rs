@@ -86,6 +86,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Bytes that a use of it goes through, roughly. A struct is only looked into.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::List(items) => items.iter().map(|item| size_of::<Self>() + item.weight()).sum(),
+            _ => 0,
+        }
+    }
+
     /// Its type, for messages.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
