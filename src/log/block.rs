@@ -19,7 +19,6 @@ use std::collections::VecDeque;
 use bincode::Options;
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::NewRecord;
@@ -42,6 +41,8 @@ const HEAD: usize = 7;
 const PART_LIMIT: usize = VALUE_LIMIT - HEAD;
 /// Larger than any event: the API server refuses objects above 1.5 MiB, times the most a block holds.
 const DECODED_LIMIT: usize = 256 << 20;
+/// Larger than any preface: numbers, and a version of 255 digits.
+const PREFACE_LIMIT: u64 = 512;
 
 /// A decoded block.
 #[derive(Debug, PartialEq)]
@@ -200,7 +201,7 @@ impl Block {
     /// Decodes the joined payload of all parts.
     pub(super) fn from_payload(stream: &StreamId, payload: &[u8]) -> Result<Self, BlockError> {
         let mut rest = payload;
-        let preface: Preface = decode_from(&mut rest)?;
+        let preface = Preface::from_front(&mut rest)?;
         let (heads, bodies) = rest
             .split_at_checked(preface.heads_compressed as usize)
             .ok_or(BlockError::Malformed("heads are cut"))?;
@@ -223,6 +224,15 @@ impl Block {
             written_at: time(preface.written_at)?,
             records,
         })
+    }
+}
+
+impl Preface {
+    /// Decodes it from the front of `bytes` and moves them past it.
+    fn from_front(bytes: &mut &[u8]) -> Result<Self, BlockError> {
+        // bincode makes room for a text before it looks whether that is there.
+        let few = bincode::DefaultOptions::new().with_limit(PREFACE_LIMIT);
+        few.deserialize_from(bytes).map_err(undecodable)
     }
 }
 
@@ -352,16 +362,14 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Decodes a value from the front of `bytes` and moves them past it.
-fn decode_from<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, BlockError> {
-    let codec = codec().with_limit(DECODED_LIMIT as u64);
-    codec.deserialize_from(bytes).map_err(|_| BlockError::Malformed("cannot be decoded"))
-}
-
 /// Decodes the value that `bytes` hold.
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BlockError> {
-    let codec = codec().with_limit(DECODED_LIMIT as u64);
-    codec.deserialize(bytes).map_err(|_| BlockError::Malformed("cannot be decoded"))
+    codec().with_limit(DECODED_LIMIT as u64).deserialize(bytes).map_err(undecodable)
+}
+
+#[allow(clippy::needless_pass_by_value)] // used as a function value
+fn undecodable(_: bincode::Error) -> BlockError {
+    BlockError::Malformed("cannot be decoded")
 }
 
 fn decompress(bytes: &[u8], length: u32) -> Result<Vec<u8>, BlockError> {

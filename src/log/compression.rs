@@ -60,10 +60,31 @@ pub(super) fn compress<'a>(
     })
 }
 
-/// Decompresses into at most `limit` bytes; `None` when the bytes are not as they were compressed.
-pub(super) fn decompress(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
+/// Decompresses into exactly `length` bytes; `None` when the bytes are not as they were compressed.
+pub(super) fn decompress(bytes: &[u8], length: usize) -> Option<Vec<u8>> {
+    // The frame says how long its content is: a wrong length is refused before there is room for it.
+    let said = zstd::zstd_safe::get_frame_content_size(bytes).ok()??;
+    if said != length as u64 {
+        return None;
+    }
     DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
-        Some(decompressor) => decompressor.decompress(bytes, limit).ok(),
-        None => decompressor.insert(Decompressor::new().ok()?).decompress(bytes, limit).ok(),
+        Some(decompressor) => decompressor.decompress(bytes, length).ok(),
+        None => decompressor.insert(Decompressor::new().ok()?).decompress(bytes, length).ok(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_length_that_was_compressed_is_believed() {
+        for plain in [&b""[..], b"x", &[7; 300], &[0; 9000]] {
+            let compressed = compress(plain);
+            assert_eq!(decompress(&compressed, plain.len()).as_deref(), Some(plain));
+            assert_eq!(decompress(&compressed, plain.len() + 1), None);
+            assert_eq!(decompress(&compressed, 256 << 20), None);
+        }
+        assert_eq!(decompress(b"no frame", 8), None);
+    }
 }
