@@ -177,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_is_read_again_keeps_its_numbers() {
+        let numbers = "[1,-2,0.1,1.0,51.24817837550540,5.4e-324,2.4703282292062327e-308,1e300]";
+        let odd = format!(r#"{{"metadata":{{"resourceVersion":"7"}},"x":{numbers}}}"#);
+        let body = record(0, &odd).body;
+        let again = record(0, std::str::from_utf8(&body).expect("text")).body;
+        assert_eq!(body, again);
+        assert_eq!(body, record(0, &odd).event().to_json());
+    }
+
+    #[test]
     fn an_event_without_a_version_is_an_error() {
         assert!(Record::parse_event(b"{}").is_err());
         assert!(Record::parse_event(b"[]").is_err());
