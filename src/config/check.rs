@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::{Config, eventer_source, secrets};
 use crate::event::{Filter, Match};
@@ -185,8 +185,10 @@ fn check_options(sink: &SinkConfig, context: &SinkContext) -> Result<(), SinkPro
 }
 
 fn context(cluster: &str) -> Result<SinkContext, String> {
-    let http = http_client().map_err(|error| error.to_string())?;
-    Ok(SinkContext { cluster: Arc::from(cluster), http, config_maps: None })
+    // Nothing is ever sent with it, and reading the system's certificates for it takes milliseconds.
+    static CLIENT: LazyLock<Result<reqwest::Client, String>> =
+        LazyLock::new(|| http_client().map_err(|error| error.to_string()));
+    Ok(SinkContext { cluster: Arc::from(cluster), http: CLIENT.clone()?, config_maps: None })
 }
 
 fn warnings(config: &Config) -> Vec<String> {
