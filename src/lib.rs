@@ -18,6 +18,8 @@ pub mod config;
 pub mod cursor;
 pub mod event;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod log;
 pub mod relay;
 pub mod setting;

@@ -13,6 +13,8 @@ mod check;
 mod error;
 mod eventer;
 mod eventer_source;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod nearest;
 mod preflight;
 mod secrets;

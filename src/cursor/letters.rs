@@ -15,6 +15,8 @@
 
 use std::collections::HashMap;
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,35 @@ impl DeadLetter {
             .position(&self.record.position);
         let parts = (0..=u16::MAX).zip(bytes.chunks(VALUE_LIMIT));
         Ok(parts.map(|(part, chunk)| (key.clone().part(part).bytes(), chunk.to_vec())).collect())
+    }
+
+    /// Reads its joined parts.
+    pub(super) fn from_bytes(
+        path: &Path,
+        sink: &str,
+        stream: &StreamId,
+        bytes: &[u8],
+    ) -> Result<Self, LogError> {
+        let damaged = || LogError::damaged(path, "a dead letter");
+        let (head, rest) = bytes.split_first_chunk::<5>().ok_or_else(damaged)?;
+        let [format, all @ ..] = *head;
+        match format {
+            FORMAT => {}
+            0 => return Err(damaged()),
+            // sled has checked its checksum over these bytes: it was written like this.
+            newer => return Err(LogError::newer_entry(path, "a dead letter", newer, FORMAT)),
+        }
+        let rest = rest.get(..u32::from_le_bytes(all) as usize).ok_or_else(damaged)?;
+        let (note_length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let (note, record) =
+            rest.split_at_checked(u32::from_le_bytes(*note_length) as usize).ok_or_else(damaged)?;
+        let note: Note = super::state::decode(path, "a dead letter", note)?;
+        Ok(Self {
+            sink: sink.to_owned(),
+            record: decode_record(stream, record).ok_or_else(damaged)?,
+            reason: note.reason,
+            at: Timestamp::from_millisecond(note.at).map_err(|_| damaged())?,
+        })
     }
 }
 
@@ -159,27 +190,6 @@ fn finish(
     letters: &mut Vec<DeadLetter>,
 ) -> Result<(), LogError> {
     let Some((stream, bytes)) = letter else { return Ok(()) };
-    let damaged = || LogError::damaged(database.path(), "a dead letter");
-    let (head, rest) = bytes.split_first_chunk::<5>().ok_or_else(damaged)?;
-    let [format, all @ ..] = *head;
-    match format {
-        FORMAT => {}
-        0 => return Err(damaged()),
-        // sled has checked its checksum over these bytes: it was written like this.
-        newer => {
-            return Err(LogError::newer_entry(database.path(), "a dead letter", newer, FORMAT));
-        }
-    }
-    let rest = rest.get(..u32::from_le_bytes(all) as usize).ok_or_else(damaged)?;
-    let (note_length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-    let (note, record) =
-        rest.split_at_checked(u32::from_le_bytes(*note_length) as usize).ok_or_else(damaged)?;
-    let note: Note = super::state::decode(database.path(), "a dead letter", note)?;
-    letters.push(DeadLetter {
-        sink: sink.to_owned(),
-        record: decode_record(&stream, record).ok_or_else(damaged)?,
-        reason: note.reason,
-        at: Timestamp::from_millisecond(note.at).map_err(|_| damaged())?,
-    });
+    letters.push(DeadLetter::from_bytes(database.path(), sink, &stream, &bytes)?);
     Ok(())
 }

@@ -11,6 +11,8 @@
 mod copy;
 #[cfg(test)]
 mod format_tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod letters;
 mod losses;

@@ -51,7 +51,7 @@ pub(super) struct Memory {
 
 /// How far a stream was.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Mark {
+pub(super) struct Mark {
     /// Milliseconds since 1970.
     complete_until: Option<i64>,
     frontier: Option<Position>,
@@ -59,7 +59,7 @@ struct Mark {
 
 /// A cursor as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredCursor {
+pub(super) struct StoredCursor {
     position: Option<Position>,
     sequence: u64,
     /// Milliseconds since 1970.
@@ -68,7 +68,7 @@ struct StoredCursor {
 
 /// A gap as it is stored; times in milliseconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredGap {
+pub(super) struct StoredGap {
     after: Option<Position>,
     until: Position,
     from_time: Option<i64>,

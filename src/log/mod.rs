@@ -24,6 +24,8 @@ mod error;
 mod files;
 #[cfg(test)]
 mod format_tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod group;
 mod head;
 mod hole;

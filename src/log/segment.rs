@@ -58,7 +58,7 @@ impl Seal {
     }
 
     /// Format, checksum, bincode.
-    fn to_bytes(&self) -> Result<Vec<u8>, bincode::Error> {
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, bincode::Error> {
         let payload = bincode::DefaultOptions::new().serialize(self)?;
         let mut bytes = vec![SEAL_FORMAT];
         bytes.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
@@ -66,7 +66,7 @@ impl Seal {
         Ok(bytes)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (head, payload) = bytes.split_first_chunk::<5>()?;
         let [SEAL_FORMAT, sum @ ..] = *head else { return None };
         if u32::from_le_bytes(sum) != crc32fast::hash(payload) {

@@ -18,6 +18,8 @@ mod webhook;
 pub use config::{Batch, Rate, Retry, SinkConfig, SinkError};
 pub use http::{HttpClientError, http_client};
 pub use log::LogSink;
+#[cfg(any(test, fuzzing))]
+pub(crate) use webhook::fuzz_template;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,8 @@ mod config;
 mod connect;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod intake;
 mod lines;
 mod listing;

@@ -33,10 +33,15 @@ pub(super) async fn cluster_uid(api: &Api) -> Result<Option<String>, SourceError
         Err(Failure::Answer(refusal)) if matches!(refusal.code, 403 | 404) => return Ok(None),
         Err(failure) => return Err(error(&failure, "read namespace kube-system")),
     };
-    let namespace: Namespace = serde_json::from_slice(&body).map_err(|error| {
+    uid(&body).map_err(|error| {
         let answer = quote(&body);
         SourceError::Unreachable(format!("{error} in the answer for a namespace: {answer}"))
-    })?;
+    })
+}
+
+/// The uid of a namespace.
+pub(super) fn uid(body: &[u8]) -> serde_json::Result<Option<String>> {
+    let namespace: Namespace = serde_json::from_slice(body)?;
     Ok(Some(namespace.metadata.uid).filter(|uid| !uid.is_empty()))
 }
 
@@ -54,13 +59,19 @@ pub(super) async fn config_map_text(
     );
     let what = format!("read config map {namespace}/{name}");
     let body = api.get(&address, PROBE_TIMEOUT).await.map_err(|failure| error(&failure, &what))?;
-    let map: ConfigMap = serde_json::from_slice(&body)
-        .map_err(|error| SourceError::Refused(format!("cannot {what}: {error}")))?;
-    map.data.and_then(|mut data| data.remove(key)).ok_or_else(|| {
+    let mut data =
+        data(&body).map_err(|error| SourceError::Refused(format!("cannot {what}: {error}")))?;
+    data.remove(key).ok_or_else(|| {
         SourceError::Refused(format!(
             "config map {namespace}/{name} has no key {key:?}; add it, or correct the name"
         ))
     })
+}
+
+/// The texts of a config map, by their keys.
+pub(super) fn data(body: &[u8]) -> serde_json::Result<HashMap<String, String>> {
+    let map: ConfigMap = serde_json::from_slice(body)?;
+    Ok(map.data.unwrap_or_default())
 }
 
 fn error(failure: &Failure, what: &str) -> SourceError {

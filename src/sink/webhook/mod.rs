@@ -22,6 +22,9 @@ use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
 use crate::event::Record;
 use crate::setting::{ByteSize, Secret, Span};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use template::fuzzing::template as fuzz_template;
+
 use body::Body;
 use options::{Format, Options, wrong};
 use request::Envelope;

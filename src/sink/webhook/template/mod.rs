@@ -10,6 +10,8 @@
 
 mod evaluator;
 mod function;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lexer;
 mod node;
 mod output;
