@@ -232,7 +232,7 @@ impl Preface {
     fn from_front(bytes: &mut &[u8]) -> Result<Self, BlockError> {
         // bincode makes room for a text before it looks whether that is there.
         let few = bincode::DefaultOptions::new().with_limit(PREFACE_LIMIT);
-        few.deserialize_from(bytes).map_err(undecodable)
+        few.deserialize_from(bytes).map_err(|_| UNDECODABLE)
     }
 }
 
@@ -364,13 +364,10 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Decodes the value that `bytes` hold.
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BlockError> {
-    codec().with_limit(DECODED_LIMIT as u64).deserialize(bytes).map_err(undecodable)
+    codec().with_limit(DECODED_LIMIT as u64).deserialize(bytes).map_err(|_| UNDECODABLE)
 }
 
-#[allow(clippy::needless_pass_by_value)] // used as a function value
-fn undecodable(_: bincode::Error) -> BlockError {
-    BlockError::Malformed("cannot be decoded")
-}
+const UNDECODABLE: BlockError = BlockError::Malformed("cannot be decoded");
 
 fn decompress(bytes: &[u8], length: u32) -> Result<Vec<u8>, BlockError> {
     if length as usize > DECODED_LIMIT {

@@ -42,7 +42,7 @@ impl Inner {
             return;
         };
         let hole = segments.hole_without(place.first(), seal);
-        let gap = self.gap(hole.after.clone(), hole.reported_until.clone(), String::new());
+        let gap = gap(hole.after.clone(), hole.reported_until.clone(), String::new());
         self.holes.add(hole);
         segments.by_first.remove(place.first());
         drop(segments);
@@ -51,7 +51,7 @@ impl Inner {
 
     /// Moves a segment aside that was found damaged before it became part of the log.
     pub(super) fn move_aside(&self, path: &Path, until: Position, reason: &str) {
-        let gap = self.gap(self.end_before(&until), until, String::new());
+        let gap = gap(self.end_before(&until), until, String::new());
         self.set_aside(path, gap, reason);
     }
 
@@ -77,20 +77,16 @@ impl Inner {
             if let Some(hole) = holes.iter_mut().find(|hole| hole.contains(&until)) {
                 hole.reported_until = until.clone();
             }
-            self.report(self.gap(self.end_before(&until), until, cause_of(path)));
+            self.report(gap(self.end_before(&until), until, cause_of(path)));
         }
         for hole in holes {
             if hole.reported_until == hole.until {
                 let cause = "segments are missing in the log".to_owned();
-                self.report(self.gap(hole.after.clone(), hole.until.clone(), cause));
+                self.report(gap(hole.after.clone(), hole.until.clone(), cause));
             }
             self.holes.add(hole);
         }
         Ok(())
-    }
-
-    pub(super) fn gap(&self, after: Option<Position>, until: Position, cause: String) -> Gap {
-        Gap { after, until, from_time: None, to_time: Timestamp::now(), cause }
     }
 
     /// Keeps a gap until somebody takes it. Reported once more, it replaces itself.
@@ -148,6 +144,11 @@ impl Segments {
         };
         pairs.filter_map(hole).collect()
     }
+}
+
+/// A gap of which it is not known since when.
+pub(super) fn gap(after: Option<Position>, until: Position, cause: String) -> Gap {
+    Gap { after, until, from_time: None, to_time: Timestamp::now(), cause }
 }
 
 fn cause_of(aside: &Path) -> String {

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::block::{self, Block, BlockError, RECORDS_LIMIT, VALUE_LIMIT};
+use super::compression::{self, Effort};
 use super::segment::Seal;
-use super::{Chunk, DataDirectory, Entry, Log, NewRecord, Stream, compression};
+use super::{Chunk, DataDirectory, Entry, Log, NewRecord, Stream};
 use crate::event::{Generation, Header, Position, ResourceVersion, StreamId};
 use crate::fuzzing::Input;
 use crate::telemetry::Metrics;
@@ -80,7 +81,8 @@ fn any_plain_parts(input: &mut Input<'_>) {
     let bodies = input.bytes(bodies_length.into());
     let (heads_length, bodies_length) = (heads.len() as u64, bodies.len() as u64);
     // As a tuple, the preface has the same bytes.
-    let compressed = [compression::compress(heads), compression::compress(bodies)];
+    let compress = |plain| compression::compress(Effort::Usual, [plain].into_iter()).0;
+    let compressed = [compress(heads), compress(bodies)];
     let heads_compressed = compressed[0].len() as u64;
     let written_at = i64::from(input.word());
     let preface = (

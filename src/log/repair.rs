@@ -11,6 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::block::Block;
+use super::damage::gap;
 use super::group::block_length;
 use super::head::Head;
 use super::hole::Hole;
@@ -90,7 +91,7 @@ impl Repair {
             "a stretch of the log was damaged; {brought_back} of its {} records were read again from the API server",
             hole.records().max(brought_back)
         );
-        self.stream.report(self.stream.gap(hole.after.clone(), hole.reported_until.clone(), cause));
+        self.stream.report(gap(hole.after.clone(), hole.reported_until.clone(), cause));
         Ok(Repaired { records: brought_back, missing })
     }
 

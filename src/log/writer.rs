@@ -27,8 +27,6 @@ use crate::fault::Fault;
 /// A segment is sealed when its blocks add up to this many encoded bytes.
 /// For the fuzzer a few blocks are enough.
 const SEGMENT_BYTES: u64 = if cfg!(fuzzing) { 4 << 10 } else { 4 << 20 };
-/// How often a full volume is looked at again.
-const ROOM_POLL: Duration = Duration::from_millis(500);
 
 /// What the writer is told.
 #[derive(Debug)]
