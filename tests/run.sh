@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, and runs them.
 #
-#   tests/run.sh          everything, against a real kube-apiserver and etcd (about half an hour the first time)
+#   tests/run.sh          everything, against a real kube-apiserver and etcd (about an hour the first time)
 #   tests/run.sh quick    format, lints, unit, property and conformance tests (a few minutes)
 #
 # Needs Rust and a C compiler; everything else is installed (Go, on Debian and Ubuntu) or built here.
