@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 /// Prints a line of the table and returns the ratio.
 async fn measure(group: usize) -> f64 {
-    let directory = tempfile::tempdir_in(".").expect("tempdir");
+    let directory = tempfile::tempdir_in("target").expect("tempdir");
     let mut events = Events::default();
     let (mut raw, mut log, mut commits) = (Vec::new(), Vec::new(), Vec::new());
     let opened = open(&directory.path().join("log"));

@@ -26,7 +26,7 @@ const ALLOWANCE_MS: f64 = 2.0;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
-    let directory = tempfile::tempdir_in(".").expect("tempdir");
+    let directory = tempfile::tempdir_in("target").expect("tempdir");
     let opened = open(&directory.path().join("log"));
     let stream = {
         let _inside = runtime.enter();

@@ -25,7 +25,7 @@ const READERS: usize = 15;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
-    let directory = tempfile::tempdir_in(".").expect("tempdir");
+    let directory = tempfile::tempdir_in("target").expect("tempdir");
     let path = directory.path().join("log");
     runtime.block_on(write(&path));
     let wanted = Match { reasons: Some(vec!["Evicted".to_owned()]), ..Match::default() };

@@ -43,7 +43,7 @@ struct Setup {
 }
 
 fn start(source: &str, url: &str, options: &str) -> Setup {
-    let folder = tempfile::tempdir_in(".").expect("tempdir");
+    let folder = tempfile::tempdir_in("target").expect("tempdir");
     let file = folder.path().join("relay.yaml");
     let text = format!(
         "source: {{kubernetes: {{{source}, start: now}}}}\n\
