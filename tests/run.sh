@@ -51,7 +51,8 @@ fi
 step "servers of the rig"
 tests/rig/build.sh
 step "tests"
-cargo test --workspace --no-fail-fast
+# With what they print: figures and seeds are part of the result.
+cargo test --workspace --no-fail-fast -- --show-output
 step "the test of the tests: deliberate faults are noticed"
 cargo test --features faults --test mutants -- --nocapture
 cargo test --features faults --test power_loss without_fdatasync -- --nocapture
