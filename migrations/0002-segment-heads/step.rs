@@ -41,7 +41,7 @@ fn write_head(stream: &StreamId, first: &Position, path: &Path) -> Result<(), Lo
         Ok(())
     };
     // Opening makes durable what is found: nothing is said of a block that a power cut could take.
-    match Segment::open(stream, path).and_then(|segment| segment.following(None)) {
+    match Segment::open(stream, path).and_then(|segment| segment.first()) {
         Ok(Some(block)) if block.first() == first => Head::new(&block).write(path),
         Ok(Some(_)) => no_head("its first blocks are missing"),
         Ok(None) => no_head("it is empty"),

@@ -66,6 +66,12 @@ impl Filter {
         })
     }
 
+    /// Whether it passes every record.
+    #[must_use]
+    pub fn passes_everything(&self) -> bool {
+        self.include.tests.is_empty() && self.exclude.is_empty()
+    }
+
     /// Whether the sink wants a record with this header.
     #[must_use]
     pub fn passes(&self, header: &Header) -> bool {

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NewRecord;
 use super::compression::{self, Effort};
+use super::outline::Outline;
 use crate::event::{Generation, Header, Position, Record, StreamId};
 
 /// Most records in a block.
@@ -68,28 +69,28 @@ pub(super) struct Encoded {
 
 /// The first thing in a payload.
 #[derive(Debug, Serialize, Deserialize)]
-struct Preface {
-    number: u64,
-    sequence: u64,
-    generation: u32,
+pub(super) struct Preface {
+    pub(super) number: u64,
+    pub(super) sequence: u64,
+    pub(super) generation: u32,
     /// resourceVersion of the frontier after this block.
-    end: String,
+    pub(super) end: String,
     /// Milliseconds since 1970.
-    written_at: i64,
-    records: u32,
-    heads_length: u32,
-    heads_compressed: u32,
-    bodies_length: u32,
+    pub(super) written_at: i64,
+    pub(super) records: u32,
+    pub(super) heads_length: u32,
+    pub(super) heads_compressed: u32,
+    pub(super) bodies_length: u32,
 }
 
 /// What is stored of a record beside its body.
 #[derive(Debug, Serialize, Deserialize)]
-struct RecordHead<'a> {
+pub(super) struct RecordHead<'a> {
     resource_version: &'a str,
     /// Milliseconds since 1970.
     received_at: i64,
     header: Cow<'a, Header>,
-    body_length: u32,
+    pub(super) body_length: u32,
 }
 
 /// Why a block cannot be used.
@@ -200,36 +201,23 @@ impl Block {
 
     /// Decodes the joined payload of all parts.
     pub(super) fn from_payload(stream: &StreamId, payload: &[u8]) -> Result<Self, BlockError> {
-        let mut rest = payload;
-        let preface = Preface::from_front(&mut rest)?;
-        let (heads, bodies) = rest
-            .split_at_checked(preface.heads_compressed as usize)
-            .ok_or(BlockError::Malformed("heads are cut"))?;
-        let heads = decompress(heads, preface.heads_length)?;
-        let heads: Vec<RecordHead<'_>> = decode(&heads)?;
-        if heads.len() != preface.records as usize {
-            return Err(BlockError::Malformed("number of records"));
-        }
-        let mut bodies = Bytes::from(decompress(bodies, preface.bodies_length)?);
-        let generation = Generation(preface.generation);
-        let records = heads
-            .into_iter()
-            .map(|head| head.into_record(stream, generation, &mut bodies))
-            .collect::<Result<_, _>>()?;
-        let end = preface.end.parse().map_err(|_| BlockError::Malformed("position"))?;
-        Ok(Self {
-            number: preface.number,
-            sequence: preface.sequence,
-            end: Position::new(generation, end),
-            written_at: time(preface.written_at)?,
-            records,
-        })
+        Outline::from_payload(stream, payload)?.complete()
+    }
+
+    /// Its records that lie above a position.
+    pub(super) fn above(&self, after: Option<&Position>) -> &[Record] {
+        &self.records[self.count_through(after)..]
+    }
+
+    /// How many of its records lie at or below a position.
+    pub(super) fn count_through(&self, after: Option<&Position>) -> usize {
+        after.map_or(0, |after| self.records.partition_point(|record| record.position <= *after))
     }
 }
 
 impl Preface {
     /// Decodes it from the front of `bytes` and moves them past it.
-    fn from_front(bytes: &mut &[u8]) -> Result<Self, BlockError> {
+    pub(super) fn from_front(bytes: &mut &[u8]) -> Result<Self, BlockError> {
         // bincode makes room for a text before it looks whether that is there.
         let few = bincode::DefaultOptions::new().with_limit(PREFACE_LIMIT);
         few.deserialize_from(bytes).map_err(|_| UNDECODABLE)
@@ -246,16 +234,12 @@ impl<'a> RecordHead<'a> {
         }
     }
 
-    fn into_record(
+    /// The record, without its body.
+    pub(super) fn into_bare_record(
         self,
         stream: &StreamId,
         generation: Generation,
-        bodies: &mut Bytes,
     ) -> Result<Record, BlockError> {
-        let body_length = self.body_length as usize;
-        if bodies.len() < body_length {
-            return Err(BlockError::Malformed("bodies are cut"));
-        }
         let version =
             self.resource_version.parse().map_err(|_| BlockError::Malformed("position"))?;
         Ok(Record {
@@ -263,7 +247,7 @@ impl<'a> RecordHead<'a> {
             position: Position::new(generation, version),
             received_at: time(self.received_at)?,
             header: self.header.into_owned(),
-            body: bodies.split_to(body_length),
+            body: Bytes::new(),
         })
     }
 }
@@ -285,19 +269,20 @@ pub(crate) fn decode_record(stream: &StreamId, bytes: &[u8]) -> Option<Record> {
     Block::from_payload(stream, bytes).ok()?.records.pop()
 }
 
-/// Joins and decodes the parts of a block: `first` is its first pair, `next` reads the value of a key.
+/// Joins the parts of a block and decodes its outline: `key` and `value` are its first pair, `next`
+/// reads the value of another key.
 pub(super) fn read<E: From<BlockError>>(
     stream: &StreamId,
     key: &[u8],
     value: &[u8],
     mut next: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
-) -> Result<Block, E> {
+) -> Result<Outline, E> {
     let (position, 0) = split_part_key(key).ok_or(BlockError::Malformed("key"))? else {
         return Err(BlockError::Malformed("first part is missing").into());
     };
     let (parts, first) = open_part(key, value)?;
     if parts == 1 {
-        return Ok(Block::from_payload(stream, first)?);
+        return Ok(Outline::from_payload(stream, first)?);
     }
     let mut payload = first.to_vec();
     for part in 1..parts {
@@ -309,7 +294,7 @@ pub(super) fn read<E: From<BlockError>>(
         }
         payload.extend_from_slice(chunk);
     }
-    Ok(Block::from_payload(stream, &payload)?)
+    Ok(Outline::from_payload(stream, &payload)?)
 }
 
 /// The key of a part.
@@ -363,13 +348,13 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Decodes the value that `bytes` hold.
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BlockError> {
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BlockError> {
     codec().with_limit(DECODED_LIMIT as u64).deserialize(bytes).map_err(|_| UNDECODABLE)
 }
 
 const UNDECODABLE: BlockError = BlockError::Malformed("cannot be decoded");
 
-fn decompress(bytes: &[u8], length: u32) -> Result<Vec<u8>, BlockError> {
+pub(super) fn decompress(bytes: &[u8], length: u32) -> Result<Vec<u8>, BlockError> {
     if length as usize > DECODED_LIMIT {
         return Err(BlockError::Malformed("length"));
     }
@@ -383,7 +368,7 @@ fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-fn time(milliseconds: i64) -> Result<Timestamp, BlockError> {
+pub(super) fn time(milliseconds: i64) -> Result<Timestamp, BlockError> {
     Timestamp::from_millisecond(milliseconds).map_err(|_| BlockError::Malformed("time"))
 }
 
@@ -416,9 +401,10 @@ mod tests {
 
     fn decode(pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<Block, BlockError> {
         let (key, value) = pairs.first().ok_or(BlockError::Malformed("nothing"))?;
-        read(&stream(), key, value, |wanted| {
+        let outline = read(&stream(), key, value, |wanted| {
             Ok(pairs.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone()))
-        })
+        });
+        outline?.complete()
     }
 
     fn incompressible(length: usize, seed: u64) -> Vec<u8> {

@@ -70,6 +70,17 @@ pub enum Chunk {
         /// Number of records of the stream up to `end`.
         sequence: u64,
     },
+    /// Records that the reader's filter excludes, whose bodies were not read.
+    Excluded {
+        /// How many.
+        records: u64,
+        /// The first of them.
+        first: Option<Position>,
+        /// Position after them.
+        end: Position,
+        /// Number of records of the stream up to `end`.
+        sequence: u64,
+    },
     /// A segment could not be read and was moved aside, and nobody has filled the hole it left in
     /// time: records after the reader's position and up to `end` are missing.
     Damaged {

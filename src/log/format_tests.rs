@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::block::{self, Block, BlockError};
 use super::head::Head;
+use super::outline::Outline;
 use super::segment::{Seal, Segment};
 use super::{DataDirectory, Log, LogError};
 use crate::event::{Generation, Header, Position, Record, StreamId};
@@ -68,7 +69,8 @@ fn a_block_of_format_1_reads_back() {
     let written = block().encode().pairs.remove(0);
     let stream = &records[0].stream;
     let (key, value) = (bytes(BLOCK_KEY), bytes(BLOCK_VALUE));
-    let read: Result<_, BlockError> = block::read(stream, &key, &value, |_| Ok(None));
+    let outline: Result<_, BlockError> = block::read(stream, &key, &value, |_| Ok(None));
+    let read = outline.and_then(Outline::complete);
     assert_eq!(read, Ok(block()), "written now: {} {}", hex(&written.0), hex(&written.1));
     assert_eq!(written.0, key);
 }
@@ -147,9 +149,9 @@ async fn a_segment_with_something_newer_in_it_is_refused_and_left_where_it_is() 
 fn a_changed_byte_is_damage_also_when_it_is_the_format() {
     let (key, mut value) = (bytes(BLOCK_KEY), bytes(BLOCK_VALUE));
     value[0] = 2;
-    let read: Result<_, BlockError> =
+    let outline: Result<_, BlockError> =
         block::read(&StreamId::all_namespaces(), &key, &value, |_| Ok(None));
-    assert_eq!(read, Err(BlockError::Checksum));
+    assert_eq!(outline.and_then(Outline::complete), Err(BlockError::Checksum));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::block::{self, Block, BlockError, RECORDS_LIMIT, VALUE_LIMIT};
 use super::compression::{self, Effort};
+use super::outline::Outline;
 use super::segment::Seal;
 use super::{Chunk, DataDirectory, Entry, Log, NewRecord, Stream};
 use crate::event::{Generation, Header, Position, ResourceVersion, StreamId};
@@ -51,7 +52,7 @@ fn any_value(input: &mut Input<'_>) {
             let is_there = block::split_part_key(key).is_some_and(|(_, part)| part < PARTS);
             Ok::<_, BlockError>(is_there.then(|| sealed(key)))
         };
-        drop(block::read(&stream, key, &sealed(key), next));
+        drop(block::read(&stream, key, &sealed(key), next).and_then(Outline::complete));
     }
 }
 
@@ -156,7 +157,7 @@ fn read_pairs(stream: &StreamId, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<Block, 
         Ok(found.map(|(_, value)| value.clone()))
     };
     let Some((key, value)) = pairs.first() else { panic!("a block of no parts") };
-    block::read(stream, key, value, next)
+    block::read(stream, key, value, next).and_then(Outline::complete)
 }
 
 fn position(generation: u32, version: u64) -> Position {

@@ -31,6 +31,7 @@ mod head;
 mod hole;
 mod identity;
 mod migration;
+mod outline;
 mod pool;
 mod reader;
 mod recovery;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::block::{self, Block, BlockError};
 use super::database::{Database, Tuning};
 use super::head::Head;
+use super::outline::Outline;
 use super::{LogError, files, stamp};
 use crate::event::{Position, StreamId};
 
@@ -162,34 +163,44 @@ impl Segment {
     }
 
     /// The block that holds the first position above `after`, or the first block.
-    pub(super) fn following(&self, after: Option<&Position>) -> Result<Option<Block>, LogError> {
+    pub(super) fn following(&self, after: Option<&Position>) -> Result<Option<Outline>, LogError> {
         let Some(after) = after else { return self.first_above(&[]) };
         // A block that begins at or below the position may reach beyond it.
         if let Some((found, _)) = self.database.below(&block::part_key(after, u16::MAX))? {
-            let block = self.with_key(&found)?;
-            if block.end > *after {
-                return Ok(Some(block));
+            let outline = self.with_key(&found)?;
+            if outline.bare().end > *after {
+                return Ok(Some(outline));
             }
         }
         self.next(after)
     }
 
     /// The block after the one that ends at `end`.
-    pub(super) fn next(&self, end: &Position) -> Result<Option<Block>, LogError> {
+    pub(super) fn next(&self, end: &Position) -> Result<Option<Outline>, LogError> {
         self.first_above(&block::part_key(end, u16::MAX))
+    }
+
+    /// The first block.
+    pub(super) fn first(&self) -> Result<Option<Block>, LogError> {
+        self.following(None)?.map(|outline| self.complete(outline)).transpose()
     }
 
     /// The block in which `position` lies, between its first record and its end.
     pub(super) fn holding(&self, position: &Position) -> Result<Option<Block>, LogError> {
-        match self.database.below(&block::part_key(position, u16::MAX))? {
-            Some((key, _)) => self.with_key(&key).map(Some),
-            None => Ok(None),
-        }
+        self.database
+            .below(&block::part_key(position, u16::MAX))?
+            .map(|(key, _)| self.complete(self.with_key(&key)?))
+            .transpose()
     }
 
     /// The last block.
     pub(super) fn last(&self) -> Result<Option<Block>, LogError> {
-        self.database.last()?.map(|(key, _)| self.with_key(&key)).transpose()
+        self.database.last()?.map(|(key, _)| self.complete(self.with_key(&key)?)).transpose()
+    }
+
+    /// The block with its bodies.
+    pub(super) fn complete(&self, outline: Outline) -> Result<Block, LogError> {
+        outline.complete().map_err(|error| self.damaged(&error.to_string()))
     }
 
     /// Removes what a crash has left of the block that was being written: parts without the first,
@@ -209,13 +220,14 @@ impl Segment {
     /// Reads every block and checks that their numbers have no hole, and that they begin as its head
     /// says.
     pub(super) fn verify(&self) -> Result<Option<Verified>, LogError> {
-        let Some(first) = self.following(None)? else { return Ok(None) };
+        let Some(first) = self.first()? else { return Ok(None) };
         let head = Head::new(&first);
         if Head::read(self.path())?.is_some_and(|written| written != head) {
             return Err(self.damaged("its first blocks are missing"));
         }
         let mut last = first;
         while let Some(next) = self.next(&last.end)? {
+            let next = self.complete(next)?;
             if next.number != last.number + 1 {
                 return Err(self.damaged("a block is missing"));
             }
@@ -236,7 +248,7 @@ impl Segment {
 
     /// The first block above a key. None is there when the first thing above it is a block that is
     /// being written: its first part goes last, and a reader far behind may look here at that moment.
-    fn first_above(&self, key: &[u8]) -> Result<Option<Block>, LogError> {
+    fn first_above(&self, key: &[u8]) -> Result<Option<Outline>, LogError> {
         let Some((key, value)) = self.database.above(key)? else { return Ok(None) };
         match block::split_part_key(&key) {
             Some((_, part)) if part > 0 => Ok(None),
@@ -245,7 +257,7 @@ impl Segment {
     }
 
     /// The block to which a key, of any of its parts, belongs.
-    fn with_key(&self, key: &[u8]) -> Result<Block, LogError> {
+    fn with_key(&self, key: &[u8]) -> Result<Outline, LogError> {
         let (first, _) = block::split_part_key(key).ok_or_else(|| self.damaged("a key"))?;
         let key = block::part_key(&first, 0);
         match self.database.get(&key)? {
@@ -254,7 +266,7 @@ impl Segment {
         }
     }
 
-    fn decode(&self, key: &[u8], value: &[u8]) -> Result<Block, LogError> {
+    fn decode(&self, key: &[u8], value: &[u8]) -> Result<Outline, LogError> {
         let part = |key: &[u8]| match self.database.get(key) {
             Ok(value) => Ok(value.map(|value| value.to_vec())),
             Err(error) => Err(ReadError::Log(error)),

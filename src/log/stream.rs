@@ -389,7 +389,7 @@ impl Inner {
 
     fn first_block(&self) -> Result<Option<Block>, LogError> {
         while let Some(place) = self.place(None) {
-            match place.open(self).and_then(|segment| segment.following(None)) {
+            match place.open(self).and_then(|segment| segment.first()) {
                 Err(error) if self.makes_way(&place, &error) => {}
                 found => return found,
             }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
-use crate::event::{Generation, Header, Position, Record};
+use crate::event::{Filter, Generation, Header, Match, Position, Record};
 
 /// A data directory with its log open.
 pub(super) struct Opened {
@@ -362,4 +362,50 @@ async fn a_log_that_stops_names_the_cause() {
     log.stream.append(Entry::Record(record(0, 4))).await.expect("append");
     let error = log.stream.sync().await.expect_err("its files are gone").to_string();
     assert!(error.contains("blobs"), "{error}");
+}
+
+/// Whatever a filter lets a reader pass over, it counts, and gives every record that is wanted.
+#[tokio::test]
+async fn a_reader_passes_over_what_its_filter_excludes_and_counts_it() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    // Blocks of 50 records; those of every third hundred are wanted, and one more.
+    let is_wanted = |version: u64| version / 100 % 3 == 1 || version == 5;
+    for version in 1..=2_000 {
+        let mut record = record(0, version);
+        record.header.reason = if is_wanted(version) { "Evicted" } else { "Started" }.to_owned();
+        opened.stream.append(Entry::Record(record)).await.expect("append");
+    }
+    opened.stream.sync().await.expect("sync");
+    opened.close().await;
+
+    let opened = Opened::new(&directory);
+    let wanted = Match { reasons: Some(vec!["Evicted".to_owned()]), ..Match::default() };
+    let filter = Filter::new(&wanted, &[]).expect("a filter");
+    for after in [0, 1, 49, 50, 75, 100, 120, 199, 777, 1_999, 2_000] {
+        let reader = opened.stream.reader((after > 0).then(|| position(0, after)));
+        let mut reader = reader.wanting(&filter);
+        let (mut passed, mut through, mut skipped) = (Vec::new(), after, 0);
+        while let Some(chunk) = reader.try_next().await.expect("read") {
+            let (count, first, sequence) = match &chunk {
+                Chunk::Records { records, sequence, .. } => {
+                    passed.extend(records.iter().map(version).filter(|at| is_wanted(*at)));
+                    assert!(records.iter().all(|record| !record.body.is_empty()));
+                    (records.len() as u64, records.first().map(|first| &first.position), *sequence)
+                }
+                Chunk::Excluded { records, first, sequence, .. } => {
+                    skipped += records;
+                    (*records, first.as_ref(), *sequence)
+                }
+                Chunk::Damaged { .. } => panic!("{chunk:?}"),
+            };
+            assert_eq!(first, Some(&position(0, through + 1)), "after {after}");
+            assert_eq!(through + count, sequence, "after {after}");
+            through = sequence;
+        }
+        let all: Vec<u64> = (after + 1..=2_000).filter(|at| is_wanted(*at)).collect();
+        assert_eq!(passed, all, "after {after}");
+        assert_eq!(through, 2_000, "after {after}");
+        assert!(after > 1_900 || skipped > 0, "bodies were left alone, after {after}");
+    }
 }

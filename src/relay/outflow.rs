@@ -70,7 +70,7 @@ impl Outflow {
             let cursor = self.state.cursor(self.report.name(), stream.id());
             let (position, sequence) =
                 cursor.map_or((None, 0), |cursor| (cursor.position, cursor.sequence));
-            let feed = stream.reader(position.clone());
+            let feed = stream.reader(position.clone()).wanting(&profile.filter);
             (stream.id().clone(), feed, Mark { position, sequence })
         };
         let tracks = self.streams.iter().map(track).collect();

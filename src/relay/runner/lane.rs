@@ -114,21 +114,34 @@ impl Lane {
     /// Takes in what was read; damage comes to nothing before the records behind it are read.
     pub(crate) fn absorb<R: Deref<Target = [Record]>>(
         &mut self,
-        reading: Reading<R>,
+        reading: &Reading<R>,
         filter: &Filter,
         now: Instant,
     ) -> Option<Absorbed> {
-        let Reading::Records { records, end, sequence } = reading else {
-            self.damaged = true;
-            return None;
+        let (first, count, end, sequence) = match reading {
+            Reading::Damaged => {
+                self.damaged = true;
+                return None;
+            }
+            Reading::Records { records, end, sequence } => {
+                let first = records.first().map(|first| &first.position);
+                (first, records.len() as u64, end, *sequence)
+            }
+            Reading::Excluded { records, first, end, sequence } => {
+                (first.as_ref(), *records, end, *sequence)
+            }
         };
         self.committed_all_read = false;
-        let before = sequence.saturating_sub(records.len() as u64);
-        let begin = records.first().map_or(Some(end.clone()), |first| first.position.previous());
-        let filtered = self.admit(&records, before, filter, now);
-        self.read = Mark { position: Some(end.clone()), sequence };
+        let before = sequence.saturating_sub(count);
+        let begin = first.map_or(Some(end.clone()), Position::previous);
+        let filtered = match reading {
+            Reading::Records { records, .. } => self.admit(records, before, filter, now),
+            _ => count,
+        };
+        let end = Some(end.clone());
+        self.read = Mark { position: end.clone(), sequence };
         let damaged = std::mem::take(&mut self.damaged);
-        let end = Place { position: Some(end), sequence };
+        let end = Place { position: end, sequence };
         Some(Absorbed { begin, before, end, filtered, damaged })
     }
 
@@ -233,7 +246,7 @@ mod tests {
         let mut lane = Lane::new(Mark { position: None, sequence: 0 });
         let filter = Filter::new(&crate::event::Match::default(), &[]).expect("a filter");
         let (records, end) = (vec![read.clone()], read.position.clone());
-        lane.absorb(Reading::Records { records, end, sequence: 1 }, &filter, Instant::now());
+        lane.absorb(&Reading::Records { records, end, sequence: 1 }, &filter, Instant::now());
         drop(read);
         assert!(block.is_unique(), "nobody else refers to the block");
     }

@@ -204,13 +204,13 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
                 self.pass_over(index, true);
                 return Ok(());
             };
-            self.absorb(index, reading);
+            self.absorb(index, &reading);
             self.pass_over(index, false);
         }
         Ok(())
     }
 
-    fn absorb(&mut self, index: usize, reading: Reading<F::Records>) {
+    fn absorb(&mut self, index: usize, reading: &Reading<F::Records>) {
         let track = &mut self.tracks[index];
         if let Some(absorbed) = track.lane.absorb(reading, &self.filter, Instant::now()) {
             if absorbed.filtered > 0 {
@@ -258,7 +258,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             read = first => read,
             () = until(deadline) => return Ok(()),
         };
-        self.absorb(index, reading?);
+        self.absorb(index, &reading?);
         Ok(())
     }
 

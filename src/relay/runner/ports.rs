@@ -38,6 +38,17 @@ pub(crate) enum Reading<R> {
         /// Number of records of the stream up to `end`.
         sequence: u64,
     },
+    /// Records that the sink's filter excludes.
+    Excluded {
+        /// How many.
+        records: u64,
+        /// The first of them.
+        first: Option<Position>,
+        /// Position after them.
+        end: Position,
+        /// Number of records of the stream up to `end`.
+        sequence: u64,
+    },
     /// Records before the next ones that are read may be missing.
     Damaged,
 }
@@ -56,6 +67,9 @@ impl From<Chunk> for Reading<Records> {
     fn from(chunk: Chunk) -> Self {
         match chunk {
             Chunk::Records { records, end, sequence } => Self::Records { records, end, sequence },
+            Chunk::Excluded { records, first, end, sequence } => {
+                Self::Excluded { records, first, end, sequence }
+            }
             Chunk::Damaged { .. } => Self::Damaged,
         }
     }
