@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use harness::exerciser::{body, entry, is_record, position, version};
-use harness::{PATIENCE, Setup, accepted, distinct, live, status_when};
+use harness::{PATIENCE, Setup, accepted, distinct, live, program, status_when};
 use kube_event_relay::cursor::State;
 use kube_event_relay::event::StreamId;
 use kube_event_relay::log::{Chunk, DataDirectory, Gap, Log, LogError};
@@ -66,6 +66,7 @@ async fn whatever_is_damaged_nothing_is_missing_without_a_report() {
     fill(&whole).await;
     let files = files_below(&whole.join("streams"));
     assert!(files.iter().filter(|file| file.ends_with("seal")).count() >= 2, "{files:?}");
+    assert!(!is_damaged("nothing", &whole), "nothing is damaged yet");
     let mut tally: BTreeMap<String, (usize, usize, usize)> = BTreeMap::new();
     for file in &files {
         for damage in damages(&whole.join("streams").join(file), &mut dice) {
@@ -73,10 +74,14 @@ async fn whatever_is_damaged_nothing_is_missing_without_a_report() {
             copy_all(&whole, &copy);
             apply(&copy.join("streams").join(file), damage);
             let name = format!("{damage:?} of {}", file.display());
+            let noticed = is_damaged(&name, &copy);
             let found = open_and_read(&copy, &bodies)
                 .await
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             let missing = judge(&name, &found);
+            let harmed = missing > 0 || found.kept > 0;
+            assert!(noticed || !harmed, "{name}: `log verify` had not noticed it");
+            assert!(!noticed || !matches!(damage, Damage::HalfASnapshot), "{name}: does no harm");
             let kind = format!("{} {}", damage.kind(), kind_of(file));
             let counts = tally.entry(kind).or_default();
             *counts = (counts.0 + 1, counts.1 + usize::from(missing > 0), counts.2 + found.kept);
@@ -166,6 +171,24 @@ fn judge(name: &str, found: &Found) -> usize {
     let inside = missing.iter().any(|missing| *missing <= found.end);
     assert!(!inside || found.kept > 0, "{name}: the evidence is gone");
     missing.len()
+}
+
+/// Whether `log verify` finds damage in a data directory, of which it changes nothing.
+fn is_damaged(name: &str, path: &Path) -> bool {
+    let before = content(path);
+    let directory = path.to_str().expect("a name in UTF-8");
+    let answer = program(&["log", "verify", "--data-dir", directory]);
+    assert!(content(path) == before, "{name}: `log verify` changed something");
+    assert!(matches!(answer.code, Some(0 | 1)), "{name}: {answer:?}");
+    let found = answer.code == Some(1);
+    assert_eq!(found, answer.stdout.contains("!!"), "{name}: {answer:?}");
+    assert_eq!(found, !answer.stderr.is_empty(), "{name}: {answer:?}");
+    found
+}
+
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = files_below(folder).into_iter();
+    files.map(|file| (file.clone(), fs::read(folder.join(file)).expect("read"))).collect()
 }
 
 /// Some 4,200 records in three segments, read by nobody.

@@ -7,7 +7,7 @@ use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::server::Failure;
-use crate::relay::{CursorStatus, Status};
+use crate::relay::{CursorStatus, Status, Verification};
 
 /// Where a relay on this machine listens unless it was told otherwise.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8084";
@@ -15,6 +15,11 @@ pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8084";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A status of a relay with a busy disk takes a second at most.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Reading the whole log takes a minute per few GiB, and the answer comes at its end. A relay that is gone is
+/// noticed much sooner.
+const VERIFY_TIMEOUT: Duration = Duration::from_hours(24);
+/// How often a silent connection is probed: a relay that died with its machine says nothing.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Talks to a running relay.
 #[derive(Debug, Clone)]
@@ -70,7 +75,7 @@ impl Client {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
+            .tcp_keepalive(KEEPALIVE)
             .redirect(reqwest::redirect::Policy::none());
         if is_this_machine(&url) {
             // A proxy cannot reach this machine's own addresses.
@@ -95,12 +100,26 @@ impl Client {
         self.get(&["cursors", sink]).await
     }
 
+    /// Reads the whole log; takes its time.
+    pub async fn verify(&self) -> Result<Verification, ClientError> {
+        self.get_within(VERIFY_TIMEOUT, &["log", "verify"]).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+        self.get_within(TIMEOUT, path).await
+    }
+
+    async fn get_within<T: DeserializeOwned>(
+        &self,
+        timeout: Duration,
+        path: &[&str],
+    ) -> Result<T, ClientError> {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
-        let answer = self.http.get(url).send().await.map_err(|error| self.unreachable(&error))?;
+        let request = self.http.get(url).timeout(timeout);
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let code = answer.status();
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
         self.read(code, &body)
@@ -146,7 +165,7 @@ fn chain(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::fixture::{FixedRelay, status};
+    use super::super::server::fixture::{FixedRelay, status, verification};
     use super::super::{AdminConfig, serve};
     use super::*;
     use crate::telemetry::Metrics;
@@ -159,7 +178,7 @@ mod tests {
         let listener = AdminConfig { listen }.bind().await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        let relay = FixedRelay { status: status(), ready: Ok(()), alive: Ok(()) };
+        let relay = FixedRelay { status: status(), ready: Ok(()), alive: Ok(()), busy: false };
         tokio::spawn(serve(listener, relay, Arc::new(Metrics::new()), stop.clone()));
         (Client::new(&format!("http://{address}/")).expect("an address"), stop.drop_guard())
     }
@@ -171,6 +190,7 @@ mod tests {
         assert_eq!(client.cursors().await.expect("cursors"), status().sinks[0].cursors);
         let cursors = client.cursors_of("on/call").await.expect("cursors");
         assert_eq!(cursors, status().sinks[0].cursors);
+        assert_eq!(client.verify().await.expect("a verification"), verification());
     }
 
     #[tokio::test]

@@ -1,8 +1,10 @@
 //! The admin interface: health, metrics, and what the command line shows, over HTTP.
 //!
 //! Invariants:
-//! 1. Everything here is a read; nothing it serves changes the relay.
-//! 2. It shows no more than [`Status`](crate::relay::Status) holds, so no secret can pass through it.
+//! 1. Everything here is a read; nothing it serves changes the relay. Damage that reading comes upon is
+//!    moved aside, as when a sink comes upon it.
+//! 2. It shows no more than [`Status`](crate::relay::Status) and
+//!    [`Verification`](crate::relay::Verification) hold, so no secret can pass through it.
 //! 3. A failing sink makes neither `/readyz` nor `/healtz` fail: restarting the relay helps no sink.
 //! 4. Nor does a full log: no other pod could take over, an update with the remedy must not wait for it to
 //!    be ready, and a restart frees nothing. It is seen in `status`, in metrics and in `/readyz?verbose`.

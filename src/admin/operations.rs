@@ -1,8 +1,11 @@
 //! What the admin interface asks of a relay.
 
-use crate::relay::{RelayHandle, Status};
+use tokio_util::sync::CancellationToken;
 
-/// A running relay, as far as the admin interface is concerned. Calls may block briefly.
+use crate::relay::{RelayHandle, Status, Verification, VerifyRefusal};
+
+/// A running relay, as far as the admin interface is concerned. Calls may block
+/// briefly, except [`Operations::verify`].
 pub trait Operations: Send + Sync + 'static {
     /// Everything there is to see.
     fn status(&self) -> Status;
@@ -12,6 +15,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// Whether the relay's own housekeeping still turns; if not, what is stuck.
     fn alive(&self) -> Result<(), String>;
+
+    /// Reads all of the log, until `stop`. Blocks for as long as it takes.
+    fn verify(&self, stop: &CancellationToken) -> Result<Verification, VerifyRefusal>;
 }
 
 impl Operations for RelayHandle {
@@ -25,5 +31,9 @@ impl Operations for RelayHandle {
 
     fn alive(&self) -> Result<(), String> {
         RelayHandle::alive(self)
+    }
+
+    fn verify(&self, stop: &CancellationToken) -> Result<Verification, VerifyRefusal> {
+        RelayHandle::verify(self, stop)
     }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::Operations;
-use crate::relay::{FullReason, LogStatus, RelayHandle, Status};
+use crate::relay::{FullReason, LogStatus, RelayHandle, Status, Verification, VerifyRefusal};
 
 /// A relay that waits for room, and is there later. Cheap to clone.
 #[derive(Clone)]
@@ -75,6 +76,10 @@ impl Operations for StartingRelay {
 
     fn alive(&self) -> Result<(), String> {
         self.0.relay.get().map_or(Ok(()), RelayHandle::alive)
+    }
+
+    fn verify(&self, stop: &CancellationToken) -> Result<Verification, VerifyRefusal> {
+        self.0.relay.get().map_or(Err(VerifyRefusal::NotRunning), |relay| relay.verify(stop))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::ConfigError;
 pub(super) enum Failure {
     /// The command line is wrong. Exit code 2.
     Usage(String),
-    /// Everything else. Exit code 1.
+    /// Everything else, also damage that a command was asked to look for. Exit code 1.
     Failed(String),
     /// The reason has been printed already. Exit code 2.
     Printed,

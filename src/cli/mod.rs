@@ -7,6 +7,7 @@ mod config;
 pub mod cursor;
 pub mod demo;
 mod exit;
+pub mod log;
 mod migrate;
 pub mod output;
 mod run;
@@ -51,6 +52,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show how far sinks have got
     Cursor(cursor::CursorArgs),
+    /// Look for damage in the log
+    Log(log::LogArgs),
     /// Check, show or convert a configuration
     Config(config::ConfigArgs),
     /// Bring the data directory of a stopped relay to this version's format
@@ -79,6 +82,7 @@ fn dispatch(arguments: Vec<OsString>) -> Result<(), Failure> {
         Command::Demo(args) => wait_for(demo::run(args)),
         Command::Status(args) => wait_for(status::run(args)),
         Command::Cursor(args) => wait_for(cursor::run(args)),
+        Command::Log(args) => log::run(args),
         Command::Config(args) => config::run(args),
         Command::Migrate(args) => migrate::run(&args),
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::admin::{Client, ClientError, DEFAULT_SERVER};
-use crate::relay::{self, CursorStatus, RelayError, Status};
+use crate::relay::{self, CursorStatus, RelayError, Status, Verification};
 
 /// The options `--server` and `--data-dir`.
 #[derive(Debug, Clone, Args)]
@@ -67,6 +67,15 @@ impl TargetArgs {
             return Ok(self.client()?.cursors_of(sink).await?);
         }
         cursors_in(self.status().await?, sink)
+    }
+
+    /// Looks for damage. `scratch` is where copies of a stopped relay's segments are made.
+    pub async fn verify(&self, scratch: PathBuf) -> Result<Verification, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.verify().await?);
+        };
+        let look = move || relay::offline_verification(&directory, &scratch);
+        Ok(tokio::task::spawn_blocking(look).await??)
     }
 
     fn client(&self) -> Result<Client, ClientError> {

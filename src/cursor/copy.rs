@@ -13,7 +13,7 @@ use super::Cursor;
 use crate::event::StreamId;
 use crate::log::{LogError, replace_file};
 
-const FILE: &str = "cursors.json";
+pub(super) const FILE: &str = "cursors.json";
 
 /// All cursors as of one commit of the database.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

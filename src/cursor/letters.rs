@@ -126,7 +126,7 @@ pub(super) fn write(database: &Database, pending: &Pending) -> Result<Vec<String
 /// How many letters each sink has.
 pub(super) fn counts(database: &Database) -> Result<HashMap<String, u64>, LogError> {
     let mut counts = HashMap::new();
-    database.each_key(&Key::new(keys::LETTER).bytes(), |key| {
+    database.each_pair(&Key::new(keys::LETTER).bytes(), |key, _| {
         if let Some(sink) = begun_by(key) {
             *counts.entry(sink.to_owned()).or_default() += 1;
         }
@@ -149,21 +149,38 @@ pub(super) fn read(
     sink: &str,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, LogError> {
-    let prefix = Key::new(keys::LETTER).name(sink).bytes();
     let mut letters = Vec::new();
+    if limit > 0 {
+        each(database, sink, |letter| {
+            letters.push(letter);
+            letters.len() < limit
+        })?;
+    }
+    Ok(letters)
+}
+
+/// Shows the letters of a sink, stream by stream, the oldest first, as long as `show` wants more.
+pub(super) fn each(
+    database: &Database,
+    sink: &str,
+    mut show: impl FnMut(DeadLetter) -> bool,
+) -> Result<(), LogError> {
+    let prefix = Key::new(keys::LETTER).name(sink).bytes();
     let mut current: Option<(StreamId, Vec<u8>)> = None;
     let mut above = prefix.clone();
+    let joined = |(stream, bytes): (StreamId, Vec<u8>)| {
+        DeadLetter::from_bytes(database.path(), sink, &stream, &bytes)
+    };
     while let Some((key, value)) =
         database.above(&above)?.filter(|(key, _)| key.starts_with(&prefix))
     {
         let (stream, part) =
             place(&key).ok_or_else(|| LogError::damaged(database.path(), "a key"))?;
-        if part == 0 {
-            finish(database, sink, current.take(), &mut letters)?;
-            if letters.len() == limit {
-                return Ok(letters);
-            }
-            current = Some((stream, Vec::new()));
+        if part == 0
+            && let Some(before) = current.replace((stream, Vec::new()))
+            && !show(joined(before)?)
+        {
+            return Ok(());
         }
         // Parts without their first are behind the end of the letter before.
         if let Some((_, bytes)) = &mut current {
@@ -171,8 +188,10 @@ pub(super) fn read(
         }
         above = key.to_vec();
     }
-    finish(database, sink, current, &mut letters)?;
-    Ok(letters)
+    if let Some(last) = current {
+        show(joined(last)?);
+    }
+    Ok(())
 }
 
 fn place(key: &[u8]) -> Option<(StreamId, u16)> {
@@ -181,15 +200,4 @@ fn place(key: &[u8]) -> Option<(StreamId, u16)> {
     let stream = parts.stream()?;
     parts.position()?;
     Some((stream, parts.part()?))
-}
-
-fn finish(
-    database: &Database,
-    sink: &str,
-    letter: Option<(StreamId, Vec<u8>)>,
-    letters: &mut Vec<DeadLetter>,
-) -> Result<(), LogError> {
-    let Some((stream, bytes)) = letter else { return Ok(()) };
-    letters.push(DeadLetter::from_bytes(database.path(), sink, &stream, &bytes)?);
-    Ok(())
 }

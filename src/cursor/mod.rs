@@ -11,6 +11,7 @@
 mod copy;
 #[cfg(test)]
 mod format_tests;
+mod furthest;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod keys;
@@ -19,11 +20,13 @@ mod losses;
 mod state;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use letters::DeadLetter;
 pub use losses::{Loss, LossCause, Place};
 pub use state::State;
+pub use verify::{CopyFindings, StateFindings, state_at_rest};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -22,13 +22,13 @@ use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
 /// The state database. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct State(Arc<Shared>);
+pub struct State(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) directory: Arc<DataDirectory>,
     memory: Mutex<Memory>,
-    requests: Sender<Request>,
+    pub(super) requests: Sender<Request>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Memory {
     /// Cursors as of the last sync.
     pub(super) durable: BTreeMap<(String, StreamId), Cursor>,
     gaps: HashMap<StreamId, Vec<Gap>>,
-    marks: HashMap<StreamId, Mark>,
+    pub(super) marks: HashMap<StreamId, Mark>,
     pub(super) letters: HashMap<String, u64>,
     losses: BTreeMap<(String, StreamId), Vec<Loss>>,
     /// What the next commit writes.
@@ -54,7 +54,7 @@ pub(super) struct Memory {
 pub(super) struct Mark {
     /// Milliseconds since 1970.
     complete_until: Option<i64>,
-    frontier: Option<Position>,
+    pub(super) frontier: Option<Position>,
 }
 
 /// A cursor as it is stored.
@@ -76,7 +76,7 @@ pub(super) struct StoredGap {
     cause: String,
 }
 
-const DIRECTORY: &str = "state";
+pub(super) const DIRECTORY: &str = "state";
 
 impl State {
     /// Longest time a change stays volatile.
@@ -334,7 +334,7 @@ impl State {
         answered.await.map_err(|_| self.failure())
     }
 
-    fn failure(&self) -> LogError {
+    pub(super) fn failure(&self) -> LogError {
         let closed = || LogError::Stopped { stream: "state".into(), cause: "it was closed".into() };
         self.memory().failure.clone().unwrap_or_else(closed)
     }
@@ -351,7 +351,7 @@ impl Shared {
 }
 
 impl Memory {
-    fn load(database: &Database) -> Result<Self, LogError> {
+    pub(super) fn load(database: &Database) -> Result<Self, LogError> {
         let mut memory = Self::default();
         let path = database.path();
         let damaged = || LogError::damaged(path, "an entry cannot be decoded");

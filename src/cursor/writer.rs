@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::copy::{Copy, Line};
 use super::state::{Shared, State};
-use super::{DeadLetter, keys, letters};
+use super::{DeadLetter, keys, letters, verify};
 use crate::log::{Database, LogError, SEGMENT_TUNING};
 
 /// How often the second copy of the cursors is written at most.
@@ -28,6 +28,9 @@ pub(super) enum Request {
         sink: String,
         limit: usize,
         answer: tokio::sync::oneshot::Sender<Result<Vec<DeadLetter>, LogError>>,
+    },
+    Verify {
+        answer: std::sync::mpsc::Sender<Result<(), LogError>>,
     },
     Close,
 }
@@ -92,6 +95,7 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
             Some(Request::Letters { sink, limit, answer }) => {
                 drop(answer.send(writer.letters(&sink, limit)));
             }
+            Some(Request::Verify { answer }) => drop(answer.send(writer.verify())),
             Some(Request::Close) => return,
             None => {}
         }
@@ -191,9 +195,14 @@ impl Writer {
     }
 
     fn letters(&self, sink: &str, limit: usize) -> Result<Vec<DeadLetter>, LogError> {
-        match &self.database {
-            Some(database) => letters::read(database, sink, limit),
-            None => Err(LogError::Full { path: self.path.clone() }),
-        }
+        letters::read(self.open()?, sink, limit)
+    }
+
+    fn verify(&self) -> Result<(), LogError> {
+        verify::read_all(self.open()?).map(drop)
+    }
+
+    fn open(&self) -> Result<&Database, LogError> {
+        self.database.as_ref().ok_or_else(|| LogError::Full { path: self.path.clone() })
     }
 }

@@ -34,19 +34,17 @@ impl Inner {
         !self.has(place)
     }
 
-    /// Moves a sealed segment that cannot be read aside, unless somebody else has done so.
-    pub(super) fn quarantine(&self, place: &Place, error: &LogError) {
+    /// Moves a sealed segment that cannot be read aside, unless somebody else has done so. Returns the
+    /// hole it leaves, and where it is kept.
+    pub(super) fn quarantine(&self, place: &Place, error: &LogError) -> Option<(Hole, PathBuf)> {
         let mut segments = self.write_segments();
-        let Some(seal) = place.seal().filter(|_| segments.by_first.contains_key(place.first()))
-        else {
-            return;
-        };
+        let seal = place.seal().filter(|_| segments.by_first.contains_key(place.first()))?;
         let hole = segments.hole_without(place.first(), seal);
         let gap = gap(hole.after.clone(), hole.reported_until.clone(), String::new());
-        self.holes.add(hole);
+        self.holes.add(hole.clone());
         segments.by_first.remove(place.first());
         drop(segments);
-        self.set_aside(place.path(), gap, &error.to_string());
+        Some((hole, self.set_aside(place.path(), gap, &error.to_string())))
     }
 
     /// Moves a segment aside that was found damaged before it became part of the log.
@@ -55,7 +53,7 @@ impl Inner {
         self.set_aside(path, gap, reason);
     }
 
-    fn set_aside(&self, path: &Path, gap: Gap, reason: &str) {
+    fn set_aside(&self, path: &Path, gap: Gap, reason: &str) -> PathBuf {
         let aside = segment::quarantine_name(path);
         tracing::error!(
             stream = %self.id, segment = %path.display(), kept_as = %aside.display(), reason,
@@ -67,6 +65,7 @@ impl Inner {
         }
         self.context.metrics.log().damaged_segments.inc();
         self.report(Gap { cause: cause_of(&aside), ..gap });
+        aside
     }
 
     /// Finds the stretches that are missing between the segments, and what was moved aside earlier.
@@ -96,16 +95,20 @@ impl Inner {
         damages.push(gap);
     }
 
-    fn end_before(&self, position: &Position) -> Option<Position> {
-        let segments = self.read_segments();
-        let (_, known) = segments.by_first.range(..position).next_back()?;
-        known.seal.as_ref().map(|seal| seal.last.clone())
+    pub(super) fn end_before(&self, position: &Position) -> Option<Position> {
+        self.read_segments().end_before(position)
     }
 }
 
 impl Segments {
+    /// Where the segment before a position ends.
+    pub(super) fn end_before(&self, position: &Position) -> Option<Position> {
+        let (_, known) = self.by_first.range(..position).next_back()?;
+        known.seal.as_ref().map(|seal| seal.last.clone())
+    }
+
     /// The hole that a segment would leave.
-    fn hole_without(&self, first: &Position, seal: &Seal) -> Hole {
+    pub(super) fn hole_without(&self, first: &Position, seal: &Seal) -> Hole {
         use std::ops::Bound::{Excluded, Unbounded};
         let before =
             self.by_first.range(..first).next_back().and_then(|(_, known)| known.seal.as_ref());
@@ -124,7 +127,7 @@ impl Segments {
     }
 
     /// The stretches whose records no segment has.
-    fn holes(&self) -> Vec<Hole> {
+    pub(super) fn holes(&self) -> Vec<Hole> {
         let pairs = self.by_first.values().zip(self.by_first.iter().skip(1));
         let hole = |(before, (next, behind)): (
             &super::stream::Known,

@@ -140,15 +140,16 @@ impl Database {
         self.guard(|db| db.scan_prefix(prefix).collect())
     }
 
-    /// Shows every key that begins with `prefix`, in order.
-    pub(crate) fn each_key(
+    /// Shows every pair whose key begins with `prefix`, in order.
+    pub(crate) fn each_pair(
         &self,
         prefix: &[u8],
-        mut show: impl FnMut(&[u8]),
+        mut show: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), LogError> {
         self.guard(|db| {
-            for key in db.scan_prefix(prefix).keys() {
-                show(&key?);
+            for pair in db.scan_prefix(prefix) {
+                let (key, value) = pair?;
+                show(&key, &value);
             }
             Ok(())
         })
@@ -211,6 +212,19 @@ impl Drop for Database {
         if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
             tracing::warn!(path = %self.path.display(), "closing the database failed.");
         }
+    }
+}
+
+/// Whether the settings that sled keeps beside a database are as it wrote them: text, and its CRC-32.
+/// Without them it writes new ones when it opens the database, and says nothing.
+pub(crate) fn settings_are_intact(path: &Path) -> Result<bool, LogError> {
+    let file = path.join("conf");
+    match fs::read(&file) {
+        Ok(bytes) => Ok(bytes.split_last_chunk::<4>().is_some_and(|(text, sum)| {
+            !text.is_empty() && u32::from_le_bytes(*sum) == crc32fast::hash(text)
+        })),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(LogError::io("read", &file, &error)),
     }
 }
 
@@ -339,6 +353,26 @@ mod tests {
         database.insert(b"large", &vec![1; TUNING.segment_size]).expect("insert");
         database.commit().expect("commit");
         assert!(!is_empty(&path.join("blobs")), "the value was large enough to spill");
+    }
+
+    #[test]
+    fn settings_that_were_changed_are_noticed() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("database");
+        drop(Database::open(&path, TUNING).expect("open"));
+        let intact = || settings_are_intact(&path).expect("readable");
+        assert!(intact(), "as sled wrote them");
+        let bytes = fs::read(path.join("conf")).expect("read");
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 4;
+            fs::write(path.join("conf"), &changed).expect("write");
+            assert!(!intact(), "byte {at}");
+            fs::write(path.join("conf"), &bytes[..at]).expect("write");
+            assert!(!intact(), "cut at {at}");
+        }
+        fs::remove_file(path.join("conf")).expect("remove");
+        assert!(!intact(), "removed");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! 2. One that is open has the format of this program: an older one is migrated before.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -86,6 +86,50 @@ impl DataDirectory {
     }
 }
 
+/// A data directory that nobody writes as long as this value lives, for whoever only looks: nothing in
+/// it changes, not even the note of who holds the lock.
+#[derive(Debug)]
+pub struct DirectoryAtRest {
+    path: PathBuf,
+    /// `None`: nobody has ever locked it.
+    lock: Option<File>,
+}
+
+impl DirectoryAtRest {
+    /// Refuses a directory that is in use, or of a newer format.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        let file_path = path.join(LOCK);
+        let lock = match File::open(&file_path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(LogError::io("open", &file_path, &error)),
+        };
+        if let Some(file) = &lock {
+            // Others who only look do no harm.
+            file.try_lock_shared().map_err(|error| match error {
+                TryLockError::WouldBlock => held(path, file),
+                TryLockError::Error(error) => LogError::io("lock", &file_path, &error),
+            })?;
+        }
+        DataDirectory::check(path, None)?;
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An error when somebody has begun to use it after all, for want of a lock.
+    pub fn was_at_rest(&self) -> Result<(), LogError> {
+        match File::open(self.path.join(LOCK)) {
+            Ok(file) if self.lock.is_none() => Err(held(&self.path, &file)),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn lock(path: &Path, patience: Duration) -> Result<File, LogError> {
     let file_path = path.join(LOCK);
     let mut file = OpenOptions::new()
@@ -102,13 +146,7 @@ fn lock(path: &Path, patience: Duration) -> Result<File, LogError> {
             Err(TryLockError::WouldBlock) if Instant::now() < give_up => {
                 std::thread::sleep(LOCK_POLL);
             }
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Whoever holds the lock has written who it is; an unreadable note is no reason to go on.
-                let _unreadable = file.read_to_string(&mut holder);
-                let holder = if holder.is_empty() { "another process" } else { holder.trim() };
-                return Err(LogError::Locked { path: path.to_owned(), holder: holder.to_owned() });
-            }
+            Err(TryLockError::WouldBlock) => return Err(held(path, &file)),
             Err(TryLockError::Error(error)) => {
                 return Err(LogError::io("lock", &file_path, &error));
             }
@@ -127,6 +165,15 @@ fn lock(path: &Path, patience: Duration) -> Result<File, LogError> {
         tracing::warn!(path = %file_path.display(), %error, "cannot note who holds the lock.");
     }
     Ok(file)
+}
+
+/// The error that says who holds the lock.
+fn held(path: &Path, mut lock: &File) -> LogError {
+    let mut holder = String::new();
+    // Whoever holds the lock has written who it is; an unreadable note is no reason to go on.
+    let _unreadable = lock.read_to_string(&mut holder);
+    let holder = if holder.is_empty() { "another process" } else { holder.trim() };
+    LogError::Locked { path: path.to_owned(), holder: holder.to_owned() }
 }
 
 fn host_name() -> String {
@@ -164,6 +211,33 @@ mod tests {
             assert!(matches!(error, LogError::Newer { found, .. } if found == newer), "{error}");
             assert_eq!(std::fs::read_dir(directory.path()).expect("list").count(), 1);
         }
+    }
+
+    #[test]
+    fn looking_at_a_directory_keeps_writers_out_and_changes_nothing() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let writer = DataDirectory::open(directory.path(), Duration::ZERO).expect("free");
+        let error = DirectoryAtRest::open(directory.path()).expect_err("in use");
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        drop(writer);
+        let note = std::fs::read(directory.path().join(LOCK)).expect("read");
+        let one = DirectoryAtRest::open(directory.path()).expect("free");
+        let other = DirectoryAtRest::open(directory.path()).expect("for any number");
+        assert!(DataDirectory::open(directory.path(), Duration::ZERO).is_err());
+        assert_eq!(std::fs::read(directory.path().join(LOCK)).expect("read"), note);
+        assert!(one.was_at_rest().is_ok());
+        drop((one, other));
+        DataDirectory::open(directory.path(), Duration::ZERO).expect("free again");
+    }
+
+    #[test]
+    fn a_directory_that_was_never_locked_is_looked_at_all_the_same() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let at_rest = DirectoryAtRest::open(directory.path()).expect("nobody is there");
+        assert!(at_rest.was_at_rest().is_ok());
+        assert_eq!(std::fs::read_dir(directory.path()).expect("list").count(), 0);
+        let _writer = DataDirectory::open(directory.path(), Duration::ZERO).expect("free");
+        assert!(matches!(at_rest.was_at_rest(), Err(LogError::Locked { .. })));
     }
 
     #[test]

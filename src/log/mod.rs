@@ -46,13 +46,15 @@ mod stamp;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod watchdog;
 mod writer;
 
 pub(crate) use block::{VALUE_LIMIT, decode_record, encode_record};
 pub use config::{LogConfig, WhenFull};
 pub(crate) use database::Database;
-pub use directory::DataDirectory;
+pub(crate) use database::settings_are_intact;
+pub use directory::{DataDirectory, DirectoryAtRest};
 pub use entry::{Chunk, Entry, Frontier, Gap, NewRecord, Records, SegmentInfo, Trimmed};
 pub use error::LogError;
 pub(crate) use files::{rename, replace as replace_file};
@@ -66,6 +68,9 @@ pub(crate) use room::ROOM_POLL;
 pub(crate) use segment::TUNING as SEGMENT_TUNING;
 pub use staging::Staging;
 pub use stream::Stream;
+pub use verify::{
+    Damage, Inspection, Scratch, StreamFindings, Tally, VerifyError, streams_at_rest,
+};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -29,21 +29,25 @@ impl Pool {
     /// The segment at `path`, opened if need be.
     pub(super) fn get(&self, stream: &StreamId, path: &Path) -> Result<Arc<Segment>, LogError> {
         let mut segments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        segments.known.retain(|(_, segment)| segment.strong_count() > 0);
-        let known = segments.known.iter().find(|(known, _)| known == path);
-        let segment = if let Some(segment) = known.and_then(|(_, segment)| segment.upgrade()) {
-            segment
-        } else {
-            let segment = Segment::open_existing(stream, path)?;
-            segments.known.push((path.to_owned(), Arc::downgrade(&segment)));
-            segment
-        };
+        let segment = segments.find_or_open(stream, path)?;
         segments.open.retain(|open| open.path() != path);
         segments.open.push_back(segment.clone());
         if segments.open.len() > OPEN_LIMIT {
             segments.open.pop_front();
         }
         Ok(segment)
+    }
+
+    /// The segment at `path`, opened anew unless somebody is reading it at this moment, and not kept
+    /// open: for whoever wants to see what is on disk, and not what is in memory.
+    pub(super) fn get_anew(
+        &self,
+        stream: &StreamId,
+        path: &Path,
+    ) -> Result<Arc<Segment>, LogError> {
+        let mut segments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        segments.open.retain(|open| open.path() != path);
+        segments.find_or_open(stream, path)
     }
 
     /// Makes the writer's segment known, so that readers share it.
@@ -64,5 +68,18 @@ impl Pool {
         segments.open.retain(|open| open.path() != path);
         segments.known.retain(|(known, _)| known != path);
         take()
+    }
+}
+
+impl Segments {
+    fn find_or_open(&mut self, stream: &StreamId, path: &Path) -> Result<Arc<Segment>, LogError> {
+        self.known.retain(|(_, segment)| segment.strong_count() > 0);
+        let known = self.known.iter().find(|(known, _)| known == path);
+        if let Some(segment) = known.and_then(|(_, segment)| segment.upgrade()) {
+            return Ok(segment);
+        }
+        let segment = Segment::open_existing(stream, path)?;
+        self.known.push((path.to_owned(), Arc::downgrade(&segment)));
+        Ok(segment)
     }
 }

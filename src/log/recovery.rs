@@ -5,8 +5,7 @@
 //! 2. What cannot be read is moved aside and reported, unless nothing of it was ever published.
 //! 3. A stretch that is missing between two segments is found, whoever has removed it.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::block::Block;
@@ -20,19 +19,41 @@ use crate::event::Position;
 
 /// The directories of a stream.
 #[derive(Debug, Default)]
-struct Listing {
-    firsts: Vec<Position>,
-    moved_aside: Vec<Aside>,
+pub(super) struct Listing {
+    /// Where segments begin, in order.
+    pub(super) firsts: Vec<Position>,
+    /// Those that were moved aside because they were damaged.
+    pub(super) moved_aside: Vec<Aside>,
+    doomed: Vec<PathBuf>,
+    foreign: Vec<PathBuf>,
 }
 
 /// The segment to append to, when there is one, and the last block.
 type Newest = (Option<Active>, Option<Block>);
 
+impl Listing {
+    /// What is in the directory of a stream.
+    pub(super) fn of(stream: &Path) -> Result<Self, LogError> {
+        let mut listing = Self::default();
+        for entry in files::list(stream)? {
+            let path = entry.path();
+            match Name::of(&entry.file_name().to_string_lossy()) {
+                Name::Segment(first) => listing.firsts.push(first),
+                Name::Quarantined(first) => listing.moved_aside.push(Aside { first, path }),
+                Name::Doomed => listing.doomed.push(path),
+                Name::Unpublished => {}
+                Name::Foreign => listing.foreign.push(path),
+            }
+        }
+        listing.firsts.sort();
+        Ok(listing)
+    }
+}
+
 impl Inner {
     /// Lists the segments, moves damaged ones aside as far as it opens them, and returns the newest.
     pub(super) fn recover(&self) -> Result<Newest, LogError> {
         let mut firsts = self.list()?.firsts;
-        firsts.sort();
         let newest = self.recover_newest(&mut firsts)?;
         // With those that were moved aside just now.
         self.find_holes(&self.list()?.moved_aside)?;
@@ -57,7 +78,7 @@ impl Inner {
                 }
             } else if let Some((segment, verified)) = self.open_unsealed(&first, &path)? {
                 self.know_sealed(std::mem::take(firsts))?;
-                let Verified { head, last, bytes } = verified;
+                let Verified { head, last, bytes, .. } = verified;
                 let first_sequence = head.first_sequence;
                 self.begin(first, path, first_sequence, &segment);
                 let active = Active { segment, first_sequence, bytes, head: None };
@@ -116,19 +137,10 @@ impl Inner {
 
     /// The directories of the stream. Finishes removals that a crash interrupted.
     fn list(&self) -> Result<Listing, LogError> {
-        let listed = |error| LogError::io("list", &self.path, &error);
-        let mut listing = Listing::default();
-        for entry in fs::read_dir(&self.path).map_err(listed)? {
-            let path = entry.map_err(listed)?.path();
-            match Name::of(&path.file_name().unwrap_or_default().to_string_lossy()) {
-                Name::Segment(first) => listing.firsts.push(first),
-                Name::Quarantined(first) => listing.moved_aside.push(Aside { first, path }),
-                Name::Doomed => files::remove_doomed(&path)?,
-                Name::Unpublished => {}
-                Name::Foreign => {
-                    tracing::warn!(path = %path.display(), "not a segment; left alone.");
-                }
-            }
+        let listing = Listing::of(&self.path)?;
+        listing.doomed.iter().try_for_each(|path| files::remove_doomed(path))?;
+        for path in &listing.foreign {
+            tracing::warn!(path = %path.display(), "not a segment; left alone.");
         }
         Ok(listing)
     }

@@ -90,6 +90,12 @@ impl Seal {
         }
     }
 
+    /// Whether the segment at `path` was sealed, as far as its seal tells: also a damaged one does.
+    pub(super) fn is_there(path: &Path) -> Result<bool, LogError> {
+        let file = path.join(SEAL);
+        file.try_exists().map_err(|error| LogError::io("look for", &file, &error))
+    }
+
     /// Writes it, durably.
     pub(super) fn write(&self, path: &Path) -> Result<(), LogError> {
         let file = path.join(SEAL);
@@ -108,6 +114,8 @@ pub(super) struct Segment {
 /// What reading a whole segment has shown.
 #[derive(Debug)]
 pub(super) struct Verified {
+    /// Position of its first block.
+    pub(super) first: Position,
     /// What its head has to say.
     pub(super) head: Head,
     /// Its last block.
@@ -220,26 +228,50 @@ impl Segment {
     /// Reads every block and checks that their numbers have no hole, and that they begin as its head
     /// says.
     pub(super) fn verify(&self) -> Result<Option<Verified>, LogError> {
-        let Some(first) = self.first()? else { return Ok(None) };
-        let head = Head::new(&first);
+        self.verify_each(|_| Ok(()))
+    }
+
+    /// The same, and shows each block to `see`, which says what is wrong with it.
+    pub(super) fn verify_each(
+        &self,
+        see: impl FnMut(&Block) -> Result<(), &'static str>,
+    ) -> Result<Option<Verified>, LogError> {
+        let Some((first, head, last)) = self.each_block(see)? else { return Ok(None) };
+        let end = self.database.last()?.and_then(|(key, _)| block::split_part_key(&key));
+        if end.is_none_or(|(first, _)| first != *last.first()) {
+            return Err(self.damaged("the first part of a block is missing"));
+        }
+        Ok(Some(Verified { first, head, last, bytes: self.bytes()? }))
+    }
+
+    /// Encoded bytes of its blocks.
+    pub(super) fn bytes(&self) -> Result<u64, LogError> {
+        let mut bytes = 0;
+        self.database.each_pair(&[], |key, value| bytes += (key.len() + value.len()) as u64)?;
+        Ok(bytes)
+    }
+
+    /// Shows every block in order, as far as they are whole: the writer may be busy with the next.
+    /// Returns where they begin, what the head has to say, and the last one.
+    pub(super) fn each_block(
+        &self,
+        mut see: impl FnMut(&Block) -> Result<(), &'static str>,
+    ) -> Result<Option<(Position, Head, Block)>, LogError> {
+        let Some(mut last) = self.first()? else { return Ok(None) };
+        let (first, head) = (last.first().clone(), Head::new(&last));
         if Head::read(self.path())?.is_some_and(|written| written != head) {
             return Err(self.damaged("its first blocks are missing"));
         }
-        let mut last = first;
+        see(&last).map_err(|wrong| self.damaged(wrong))?;
         while let Some(next) = self.next(&last.end)? {
             let next = self.complete(next)?;
             if next.number != last.number + 1 {
                 return Err(self.damaged("a block is missing"));
             }
+            see(&next).map_err(|wrong| self.damaged(wrong))?;
             last = next;
         }
-        let end = self.database.last()?.and_then(|(key, _)| block::split_part_key(&key));
-        if end.is_none_or(|(first, _)| first != *last.first()) {
-            return Err(self.damaged("the first part of a block is missing"));
-        }
-        let pairs = self.database.with_prefix(&[])?;
-        let bytes = pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
-        Ok(Some(Verified { head, last, bytes }))
+        Ok(Some((first, head, last)))
     }
 
     pub(super) fn damaged(&self, what: &str) -> LogError {

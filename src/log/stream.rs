@@ -97,7 +97,7 @@ pub(super) struct Segments {
 /// What is known of a segment without opening it.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) seal: Option<Seal>,
     pub(super) first_sequence: u64,
 }

@@ -1,6 +1,6 @@
 //! Why a relay cannot start, or had to stop.
 
-use crate::log::LogError;
+use crate::log::{LogError, VerifyError};
 use crate::sink::{HttpClientError, SinkError};
 use crate::source::SourceError;
 
@@ -28,6 +28,9 @@ pub enum RelayError {
     /// The log or the state failed, or the data directory was refused.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What a stopped relay left behind cannot be looked through.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// There is no relay's data at this path.
     #[error("there is no data directory at {0}: check --data-dir")]
     NoDirectory(std::path::PathBuf),

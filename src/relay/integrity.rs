@@ -20,7 +20,7 @@ pub(crate) fn check_opened(
 ) -> Result<(), LogError> {
     report_damage(stream, state, metrics)?;
     let (id, frontier) = (stream.id(), stream.frontier());
-    let known = furthest(state, stream);
+    let known = state.furthest(id);
     let Some(gap) = lost_end(known.clone(), frontier.as_ref(), Timestamp::now()) else {
         return Ok(());
     };
@@ -33,13 +33,6 @@ pub(crate) fn check_opened(
         Some(position) => begin_again(stream, position),
         None => Ok(()),
     }
-}
-
-/// How far the log is known to have been: nothing is delivered before it is in the log.
-fn furthest(state: &State, stream: &Stream) -> Option<Position> {
-    let cursors = state.cursors().into_iter().filter(|(_, id, _)| id == stream.id());
-    let positions = cursors.filter_map(|(_, _, cursor)| cursor.position);
-    positions.max().max(state.noted_frontier(stream.id()))
 }
 
 /// Where a log that has lost all of its newest generation goes on: at the beginning of that

@@ -26,6 +26,8 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod verification;
+mod verify;
 
 pub use error::RelayError;
 pub use handle::RelayHandle;
@@ -37,3 +39,7 @@ pub use status::{
     SinkStatus, Status, StreamStatus,
 };
 pub use supervisor::{Relay, RelayConfig};
+pub use verification::{
+    CopyVerification, DamageStatus, HoleStatus, StreamVerification, Verification,
+};
+pub use verify::{VerifyRefusal, offline_verification};

@@ -27,13 +27,7 @@ const IDENTITY: &str = "relay.json";
 /// Blocking; may be called inside and outside of an async runtime. Fails when another process holds
 /// the directory, and when it is of an older format: whoever only looks does not migrate it.
 pub fn offline_status(path: &Path) -> Result<Status, RelayError> {
-    if !path.join(IDENTITY).is_file() {
-        return Err(RelayError::NoDirectory(path.to_owned()));
-    }
-    if let Some(plan) = plan_migration(path)?.filter(|plan| !plan.steps.is_empty()) {
-        let (found, known) = (plan.from, plan.to);
-        return Err(RelayError::Older { path: path.to_owned(), found, known });
-    }
+    refuse_other_formats(path)?;
     let directory = Arc::new(DataDirectory::open(path, Duration::ZERO).map_err(running)?);
     let read = || -> Result<Status, RelayError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -44,8 +38,22 @@ pub fn offline_status(path: &Path) -> Result<Status, RelayError> {
     result.unwrap_or_else(|_panic| Err(RelayError::Bug("reading the log".to_owned())))
 }
 
+/// Refuses what is no data directory, or not of this program's format.
+pub(super) fn refuse_other_formats(path: &Path) -> Result<(), RelayError> {
+    if !path.join(IDENTITY).is_file() {
+        return Err(RelayError::NoDirectory(path.to_owned()));
+    }
+    match plan_migration(path)?.filter(|plan| !plan.steps.is_empty()) {
+        Some(plan) => {
+            let (found, known) = (plan.from, plan.to);
+            Err(RelayError::Older { path: path.to_owned(), found, known })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Who only wants to look need not stop the relay that holds the directory.
-fn running(error: LogError) -> RelayError {
+pub(super) fn running(error: LogError) -> RelayError {
     match error {
         LogError::Locked { path, holder } => RelayError::Running { path, holder },
         other => other.into(),

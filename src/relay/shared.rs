@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) beat: Beat,
     /// Which limit the log has reached while intake waits.
     pub(crate) full: Mutex<Option<FullReason>>,
+    /// Held by whoever looks through the log for damage.
+    pub(crate) verifying: Mutex<()>,
     /// Whether the relay is on its way out.
     pub(crate) stopping: AtomicBool,
 }

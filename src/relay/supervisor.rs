@@ -275,6 +275,7 @@ fn share(
         started_at: Timestamp::now(),
         beat: Beat::new(),
         full: Mutex::new(None),
+        verifying: Mutex::new(()),
         stopping: AtomicBool::new(false),
     }
 }

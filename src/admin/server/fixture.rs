@@ -1,12 +1,19 @@
 //! A relay whose answers the tests choose.
 
+use tokio_util::sync::CancellationToken;
+
 use super::super::Operations;
-use crate::relay::{CursorStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus};
+use crate::relay::{
+    CursorStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus, Verification,
+    VerifyRefusal,
+};
 
 pub(in crate::admin) struct FixedRelay {
     pub(in crate::admin) status: Status,
     pub(in crate::admin) ready: Result<(), String>,
     pub(in crate::admin) alive: Result<(), String>,
+    /// Whether somebody else looks for damage.
+    pub(in crate::admin) busy: bool,
 }
 
 impl Operations for FixedRelay {
@@ -20,6 +27,10 @@ impl Operations for FixedRelay {
 
     fn alive(&self) -> Result<(), String> {
         self.alive.clone()
+    }
+
+    fn verify(&self, _stop: &CancellationToken) -> Result<Verification, VerifyRefusal> {
+        if self.busy { Err(VerifyRefusal::Busy) } else { Ok(verification()) }
     }
 }
 
@@ -77,4 +88,9 @@ pub(in crate::admin) fn status() -> Status {
             cursors: vec![cursor],
         }],
     }
+}
+
+/// An empty log without damage.
+pub(in crate::admin) fn verification() -> Verification {
+    Verification { intact: true, directory: "/data".into(), streams: vec![], state: vec![] }
 }

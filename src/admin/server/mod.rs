@@ -59,8 +59,9 @@ pub async fn serve(
 #[cfg(test)]
 mod tests {
     use super::super::AdminConfig;
-    use super::fixture::{FixedRelay, status};
+    use super::fixture::{FixedRelay, status, verification};
     use super::*;
+    use crate::relay::Verification;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -104,7 +105,7 @@ mod tests {
     fn healthy() -> FixedRelay {
         let mut status = status();
         status.streams[0].complete_until = Some(jiff::Timestamp::now());
-        FixedRelay { status, ready: Ok(()), alive: Ok(()) }
+        FixedRelay { status, ready: Ok(()), alive: Ok(()), busy: false }
     }
 
     #[tokio::test]
@@ -121,7 +122,7 @@ mod tests {
     async fn a_relay_that_is_stuck_says_why() {
         let reason = "stream all-namespaces: connection refused".to_owned();
         let ready = Err(reason.clone());
-        let server = start(FixedRelay { status: status(), ready, alive: Ok(()) }).await;
+        let server = start(FixedRelay { status: status(), ready, ..healthy() }).await;
         assert_eq!(server.get("/healthz").await.0, 200, "the process lives");
         let (code, body) = server.get("/healtz").await;
         assert_eq!(code, 500);
@@ -165,6 +166,17 @@ mod tests {
             let failure: Failure = serde_json::from_str(&body).expect("JSON");
             assert_eq!(failure.error, error);
         }
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_looks_for_damage() {
+        let (code, body) = start(healthy()).await.get("/api/v1/log/verify").await;
+        assert_eq!(code, 200);
+        assert_eq!(serde_json::from_str::<Verification>(&body).expect("JSON"), verification());
+        let server = start(FixedRelay { busy: true, ..healthy() }).await;
+        let (code, body) = server.get("/api/v1/log/verify").await;
+        assert_eq!(code, 409);
+        assert!(body.contains("wait for that, and ask again"), "{body}");
     }
 
     #[tokio::test]

@@ -9,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::answer::{self, Refusal};
 use crate::admin::{Operations, health};
-use crate::relay::{CursorStatus, SinkStatus, Status};
+use crate::relay::{CursorStatus, SinkStatus, Status, Verification, VerifyRefusal};
 
 type Shared<O> = State<Arc<Context<O>>>;
 
@@ -26,6 +27,7 @@ pub(super) fn all<O: Operations>(context: Arc<Context<O>>) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/cursors", get(cursors))
         .route("/api/v1/cursors/{sink}", get(cursors_of))
+        .route("/api/v1/log/verify", get(verify))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(context)
@@ -81,6 +83,21 @@ async fn cursors_of<O: Operations>(
     let found: Option<SinkStatus> = status.sinks.into_iter().find(|known| known.name == sink);
     found.map(|sink| Json(sink.cursors)).ok_or_else(|| {
         Refusal(StatusCode::NOT_FOUND, format!("there is no sink {sink:?}; there are: {known}"))
+    })
+}
+
+/// Ends early when whoever asked hangs up.
+async fn verify<O: Operations>(State(context): Shared<O>) -> Result<Json<Verification>, Refusal> {
+    let stop = CancellationToken::new();
+    let _hangs_up = stop.clone().drop_guard();
+    let verified = ask(context, move |relay| relay.verify(&stop)).await?;
+    verified.map(Json).map_err(|refusal| {
+        let code = match refusal {
+            VerifyRefusal::Busy => StatusCode::CONFLICT,
+            VerifyRefusal::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
+            VerifyRefusal::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal(code, refusal.to_string())
     })
 }
 
