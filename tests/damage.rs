@@ -23,7 +23,10 @@ use kube_event_relay::event::StreamId;
 use kube_event_relay::log::{Chunk, DataDirectory, Gap, Log, LogError};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use rig::{Cluster, EventSpec, Receiver};
+use rig::{Cluster, CreatedEvent, EventSpec, Receiver, Relay};
+
+/// The stream of a relay that watches all namespaces, in its data directory.
+const STREAM: &str = "streams/all-namespaces";
 
 /// Versions in the store that is damaged.
 const VERSIONS: Range<u64> = 1..4_501;
@@ -279,43 +282,13 @@ const LARGE: usize = 450;
 /// has received nothing: the API server still has the events, so every one of them arrives, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_damaged_is_read_again_from_the_api_server() {
-    let cluster = Cluster::start().await;
-    let receiver = Receiver::start();
-    receiver.down().await;
-    let setup = Setup::new(cluster.folder(), cluster.kubeconfig_path()).webhook(
-        "hook",
-        &receiver.url(),
-        "",
-    );
-    let relay = setup.relay().start();
-    let mut created = Vec::new();
-    for number in 0..LARGE {
-        let spec = EventSpec {
-            message: noise(number as u64),
-            ..EventSpec::new(&format!("large-{number}"))
-        };
-        created.push(cluster.client().create_event("default", &spec).await);
-    }
-    status_when(&relay, |status| status.streams[0].records == LARGE as u64).await;
+    let (cluster, receiver) = (Cluster::start().await, Receiver::start());
+    let (setup, relay, created) = with_backlog(&cluster, &receiver).await;
     assert!(relay.terminate().await.success());
 
-    let stream = setup.data().join("streams/all-namespaces");
-    let mut segments: Vec<PathBuf> =
-        fs::read_dir(&stream).expect("list").flatten().map(|entry| entry.path()).collect();
-    segments.sort_by_key(|path| {
-        path.file_name().and_then(|name| name.to_str()?.split_once('.')?.1.parse::<u64>().ok())
-    });
-    assert!(segments.len() > 2, "{segments:?}");
+    let segments = segments(&setup);
     for segment in [&segments[1], segments.last().expect("a segment")] {
-        for file in files_below(segment) {
-            if file.to_string_lossy().starts_with("snap.") {
-                fs::remove_file(segment.join(file)).expect("remove");
-            }
-        }
-        let length = fs::metadata(segment.join("db")).expect("metadata").len();
-        for at in (length / 8..length).step_by(256) {
-            change_in_place(&segment.join("db"), at);
-        }
+        spoil(segment);
     }
 
     let relay = setup.relay().start();
@@ -331,11 +304,85 @@ async fn what_was_damaged_is_read_again_from_the_api_server() {
         "{gaps:?}"
     );
     assert_eq!(status.sinks[0].lost, 0);
-    let kept = fs::read_dir(&stream).expect("list").flatten();
-    let kept =
-        kept.filter(|entry| entry.file_name().to_string_lossy().ends_with(".damaged")).count();
-    assert_eq!(kept, 2, "what was damaged is kept");
+    assert_eq!(kept_aside(&setup), 2, "what was damaged is kept");
     assert!(relay.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_relay_finds_damage_before_a_sink_comes_upon_it_and_repairs_it() {
+    let (cluster, receiver) = (Cluster::start().await, Receiver::start());
+    let (setup, relay, created) = with_backlog(&cluster, &receiver).await;
+    let server = relay.admin_url().await;
+    let verify = || program(&["log", "verify", "--server", &server]);
+    let answer = verify();
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+
+    let damaged = &segments(&setup)[1];
+    spoil(damaged);
+    let answer = verify();
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    let name = damaged.file_name().expect("a name").to_string_lossy();
+    assert!(answer.stderr.contains(&*name), "it names {name}: {answer:?}");
+    assert_eq!(kept_aside(&setup), 1, "what was damaged is kept");
+
+    receiver.up();
+    receiver.wait_for(PATIENCE, |requests| distinct(requests) >= LARGE).await;
+    accepted(&receiver.requests(), &created).check().assert();
+    assert_eq!(live(&relay).await.sinks[0].lost, 0);
+    let answer = verify();
+    assert_eq!(answer.code, Some(0), "repaired: {answer:?}");
+    assert!(relay.terminate().await.success());
+}
+
+/// A relay whose only sink is dead, with large events that fill several segments.
+async fn with_backlog(cluster: &Cluster, receiver: &Receiver) -> (Setup, Relay, Vec<CreatedEvent>) {
+    receiver.down().await;
+    let (folder, access) = (cluster.folder(), cluster.kubeconfig_path());
+    let setup = Setup::new(folder, access).webhook("hook", &receiver.url(), "");
+    let relay = setup.relay().start();
+    let mut created = Vec::new();
+    for number in 0..LARGE {
+        let spec = EventSpec {
+            message: noise(number as u64),
+            ..EventSpec::new(&format!("large-{number}"))
+        };
+        created.push(cluster.client().create_event("default", &spec).await);
+    }
+    status_when(&relay, |status| status.streams[0].records == LARGE as u64).await;
+    (setup, relay, created)
+}
+
+/// Its segments, oldest first.
+fn segments(setup: &Setup) -> Vec<PathBuf> {
+    let listed = fs::read_dir(setup.data().join(STREAM)).expect("list").flatten();
+    let mut segments: Vec<(u64, PathBuf)> = listed
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            Some((name.to_str()?.split_once('.')?.1.parse().ok()?, entry.path()))
+        })
+        .collect();
+    segments.sort();
+    assert!(segments.len() > 2, "{segments:?}");
+    segments.into_iter().map(|(_, path)| path).collect()
+}
+
+fn kept_aside(setup: &Setup) -> usize {
+    let listed = fs::read_dir(setup.data().join(STREAM)).expect("list").flatten();
+    listed.filter(|entry| entry.file_name().to_string_lossy().ends_with(".damaged")).count()
+}
+
+/// Damages a segment nearly all over.
+fn spoil(segment: &Path) {
+    for file in files_below(segment) {
+        if file.to_string_lossy().starts_with("snap.") {
+            fs::remove_file(segment.join(file)).expect("remove");
+        }
+    }
+    let database = segment.join("db");
+    let length = fs::metadata(&database).expect("metadata").len();
+    for at in (length / 8..length).step_by(256) {
+        change_in_place(&database, at);
+    }
 }
 
 fn change_in_place(file: &Path, at: u64) {
