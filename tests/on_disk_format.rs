@@ -17,7 +17,7 @@ use stored::independent;
 use stored::{check, contents, package};
 
 /// Golden data directories, oldest format first.
-const GOLDEN: [&str; 1] = ["0001-initial"];
+const GOLDEN: [&str; 2] = ["0001-initial", "0002-segment-heads"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_every_format_opens_and_holds_what_was_stored() {

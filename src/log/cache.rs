@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::block::Block;
 use crate::event::{Position, StreamId};
 
-/// About 2,000 records of ordinary size: more than live sinks lie apart while they keep up.
-const WEIGHT_LIMIT: usize = 4 << 20;
+/// About 1,000 records of ordinary size: more than live sinks lie apart while they keep up.
+const WEIGHT_LIMIT: usize = 2 << 20;
 
 type Key = (StreamId, Position);
 
