@@ -9,25 +9,21 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-const OPTIONS: [(&str, &str); 2] = [
-    // In KiB. sled allocates 6 MiB of zeros for each database it opens and uses a few pages of them.
-    // Fresh from the system they take no memory until they are used; what the allocator has used before
-    // it has to overwrite.
-    ("MIMALLOC_ARENA_MAX_OBJECT_SIZE", "1024"),
-    // In milliseconds: what is free goes back to the system at once.
-    ("MIMALLOC_PURGE_DELAY", "0"),
-];
+const VARIABLE: &str = "_RJEM_MALLOC_CONF";
 
-/// Starts the program anew, in the same process, with the options it lacks. Those an operator has set
-/// stay as they are.
+/// What is free goes back to the system after 100 ms, by a thread of its own, and not in two steps. One arena
+/// for all threads: what one of them has freed any other can use.
+const OPTIONS: &str = "background_thread:true,dirty_decay_ms:100,muzzy_decay_ms:0,narenas:1";
+
+/// Starts the program anew, in the same process, with the options. Those an operator has set stay as
+/// they are.
 pub(crate) fn apply_options() {
-    let lacking = || OPTIONS.into_iter().filter(|(name, _)| env::var_os(name).is_none());
-    if lacking().next().is_none() {
+    if env::var_os(VARIABLE).is_some() {
         return;
     }
     let mut arguments = env::args_os();
     let (Ok(program), Some(name)) = (env::current_exe(), arguments.next()) else { return };
     // It returns only when it has failed. The relay works all the same, with more memory.
-    let error = Command::new(program).arg0(name).args(arguments).envs(lacking()).exec();
+    let error = Command::new(program).arg0(name).args(arguments).env(VARIABLE, OPTIONS).exec();
     eprintln!("warning: the memory allocator keeps its defaults: {error}");
 }

@@ -4,9 +4,9 @@ mod allocator;
 
 use std::process::ExitCode;
 
-/// Returns freed memory to the system, which the C library's allocator does not do by default.
+/// Returns freed memory to the system and does not grow with what passes through (docs/adr/0003-allocator.md).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     allocator::apply_options();

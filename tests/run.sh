@@ -4,7 +4,7 @@
 #   tests/run.sh          everything, against a real kube-apiserver and etcd (about an hour the first time)
 #   tests/run.sh quick    format, lints, unit, property and conformance tests (a few minutes)
 #
-# Needs Rust and a C compiler; everything else is installed (Go, on Debian and Ubuntu) or built here.
+# Needs Rust and a C compiler with make; everything else is installed (Go, on Debian and Ubuntu) or built here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,6 +24,7 @@ fi
 sudo=$([ "$(id -u)" = 0 ] || echo sudo)
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v make >/dev/null || missing+=(make)
 if [ "$subset" = all ]; then
     # A file system whose power is cut, or that is full, is made for the tests that need one.
     command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)

@@ -68,7 +68,7 @@ impl Events {
 
 /// The program's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The log of a directory.
 pub fn open(path: &Path) -> Log {

@@ -25,7 +25,7 @@ fn damage(path: &std::path::Path) {
 }
 
 /// Changes the block that holds a version behind the log's back.
-fn spoil_block(path: &std::path::Path, version: u64) {
+pub(super) fn spoil_block(path: &std::path::Path, version: u64) {
     let segment = segment::Segment::open(&StreamId::all_namespaces(), path).expect("open");
     let block = segment.holding(&position(0, version)).expect("read").expect("a block");
     let key = block::part_key(block.first(), 0);

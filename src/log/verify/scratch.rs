@@ -1,14 +1,16 @@
 //! Copies of databases, for sled to open: it changes what it opens, and what it changes is evidence.
 //!
 //! Invariants:
-//! 1. There is one copy at a time, and none when the value is gone.
+//! 1. There is one copy at a time, and none when the value is gone. What a killed process left behind is in
+//!    nobody's way.
 //! 2. What cannot be read where it is counts as damage; what cannot be written to the copy does not.
 
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use crate::log::{LogError, files};
 
@@ -36,7 +38,7 @@ pub enum VerifyError {
 /// A directory for copies. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct Scratch {
-    path: PathBuf,
+    directory: TempDir,
     copies: Cell<u64>,
 }
 
@@ -44,17 +46,17 @@ impl Scratch {
     /// Makes a directory in `parent`, which must not lie in the data directory `data`. Nobody else may
     /// read it.
     pub fn new(parent: &Path, data: &Path) -> Result<Self, VerifyError> {
-        let name = format!("kube-event-relay-verify-{}", std::process::id());
-        let path = parent.join(name);
-        let failed = |cause: String| VerifyError::Scratch { path: path.clone(), cause };
+        let failed = |cause: String| VerifyError::Scratch { path: parent.to_owned(), cause };
         let inside =
             |parent: PathBuf| data.canonicalize().is_ok_and(|data| parent.starts_with(data));
         if parent.canonicalize().is_ok_and(inside) {
             return Err(failed("it lies in the data directory, which is not to change".to_owned()));
         }
-        let made = fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| failed(error.to_string()))?;
-        Ok(Self { path, copies: Cell::new(0) })
+        let directory = tempfile::Builder::new()
+            .prefix("kube-event-relay-verify-")
+            .tempdir_in(parent)
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self { directory, copies: Cell::new(0) })
     }
 
     /// Looks at a copy of a database. What is wrong with the database itself is the inner error, in
@@ -66,7 +68,7 @@ impl Scratch {
     ) -> Result<Result<T, String>, VerifyError> {
         // Another name each time: threads of sled may still be about to close the copy before.
         self.copies.set(self.copies.get() + 1);
-        let copy = self.path.join(self.copies.get().to_string());
+        let copy = self.directory.path().join(self.copies.get().to_string());
         let looked = match copy_all(database, &copy) {
             Ok(()) => look(&copy),
             Err(CopyError::Unreadable(reason)) => Err(LogError::damaged(database, reason)),
@@ -87,14 +89,7 @@ impl Scratch {
     }
 
     fn failed(&self, cause: &LogError) -> VerifyError {
-        VerifyError::Scratch { path: self.path.clone(), cause: cause.to_string() }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Whoever looks next makes a directory of another name.
-        let _left = fs::remove_dir_all(&self.path);
+        VerifyError::Scratch { path: self.directory.path().to_owned(), cause: cause.to_string() }
     }
 }
 

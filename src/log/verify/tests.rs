@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::log::damage_tests::spoil_block;
 use crate::log::tests::{Opened, noise, position, record, segments};
 use crate::log::{DirectoryAtRest, LogError, block, segment};
 
@@ -66,14 +67,6 @@ fn killed(directory: &TempDir) -> TempDir {
     left
 }
 
-fn spoil(path: &Path, version: u64) {
-    let segment = segment::Segment::open(&StreamId::all_namespaces(), path).expect("open");
-    let block = segment.holding(&position(0, version)).expect("read").expect("a block");
-    let key = block::part_key(block.first(), 0);
-    segment.write(&block::Encoded { pairs: vec![(key, vec![7; 100])] }).expect("write");
-    segment.commit().expect("commit");
-}
-
 #[tokio::test]
 async fn a_log_that_was_closed_or_killed_is_intact() {
     let directory = tempfile::tempdir().expect("tempdir");
@@ -121,7 +114,7 @@ async fn a_damaged_segment_is_named_with_its_range() {
     let known = opened.stream.segments();
     opened.close().await;
     let second = segments(&directory)[1].clone();
-    spoil(&second, known[1].first_sequence + 100);
+    spoil_block(&second, known[1].first_sequence + 100);
     let found = look(directory.path(), 15_000);
     let [damage] = &found.damages[..] else { panic!("{found:?}") };
     assert_eq!(damage.segment.as_ref(), Some(&known[1].first));
@@ -210,7 +203,7 @@ async fn damage_in_a_running_log_is_moved_aside_and_gone_once_it_is_repaired() {
     assert_intact(&intact);
     assert_eq!(intact.tally.records, 15_000, "with the segment that is being written");
     opened.close().await;
-    spoil(&segments(&directory)[1], known[1].first_sequence + 100);
+    spoil_block(&segments(&directory)[1], known[1].first_sequence + 100);
     fs::write(segments(&directory)[0].join("seal"), "not a seal").expect("write");
     let opened = Opened::new(&directory);
     fs::write(segments(&directory)[0].join("seal"), "not a seal").expect("write");

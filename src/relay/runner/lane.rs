@@ -250,4 +250,26 @@ mod tests {
         drop(read);
         assert!(block.is_unique(), "nobody else refers to the block");
     }
+
+    #[test]
+    fn what_was_excluded_unread_counts_as_filtered_and_is_passed_over() {
+        let mut lane = Lane::new(Mark { position: None, sequence: 10 });
+        let filter = Filter::new(&crate::event::Match::default(), &[]).expect("a filter");
+        let (first, end) = (record(11).position, record(17).position);
+        let excluded: Reading<Vec<Record>> = Reading::Excluded {
+            records: 7,
+            first: Some(first.clone()),
+            end: end.clone(),
+            sequence: 17,
+        };
+        let absorbed = lane.absorb(&excluded, &filter, Instant::now()).expect("records");
+        assert_eq!((absorbed.filtered, absorbed.before), (7, 10));
+        assert_eq!((absorbed.begin, absorbed.end.sequence), (first.previous(), 17));
+        assert!(lane.waiting.is_empty(), "nothing waits");
+        assert_eq!(
+            (lane.read.position, lane.read.sequence),
+            (Some(end), 17),
+            "it is read behind them"
+        );
+    }
 }
