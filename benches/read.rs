@@ -107,7 +107,7 @@ async fn read_all(mut reader: Reader, filter: &Filter) -> u64 {
             Chunk::Damaged { .. } => panic!("{chunk:?}"),
         };
         through = sequence;
-        for record in records.iter().filter(|record| filter.passes(&record.header)) {
+        for record in records.iter().filter(|record| filter.passes(record)) {
             passed += 1;
             bytes += record.body.iter().map(|byte| usize::from(*byte)).sum::<usize>();
         }

@@ -156,7 +156,7 @@ fn check_filter(sink: &SinkConfig) -> Result<(), SinkProblem> {
     let placed = |key: Vec<Step>, wanted: &Match| {
         Filter::new(wanted, &[]).map(drop).map_err(|error| {
             let mut path = key;
-            path.push(error.field.into());
+            path.extend(error.field.path().into_iter().map(Step::from));
             (path, error.to_string())
         })
     };

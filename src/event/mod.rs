@@ -10,7 +10,7 @@ mod record;
 mod resource_version;
 mod stream;
 
-pub use filter::{Filter, FilterError, Match};
+pub use filter::{Explanation, Field, Filter, FilterError, Match, Matched, Unmatched};
 pub use object::EventObject;
 pub use position::{Generation, Position};
 pub use record::{Header, NotAnEvent, Record, RecordId};

@@ -47,6 +47,22 @@ impl EventObject {
         self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// A label of the event itself, or "".
+    #[must_use]
+    pub fn label(&self, key: &str) -> &str {
+        let labels = self.0.pointer("/metadata/labels");
+        labels.and_then(|labels| labels.get(key)).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Who reported it: `source.component`, else `reportingComponent`.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        match self.text("/source/component") {
+            "" => self.text("/reportingComponent"),
+            component => component,
+        }
+    }
+
     /// The time at a JSON pointer, if there is one.
     #[must_use]
     pub fn time(&self, pointer: &str) -> Option<Timestamp> {

@@ -19,7 +19,7 @@ pub struct Record {
     pub position: Position,
     /// When the relay received it.
     pub received_at: Timestamp,
-    /// What filters look at.
+    /// What filters look at first.
     pub header: Header,
     /// The event's JSON as the API server sent it, minus `managedFields`; always with `kind` and
     /// `apiVersion` in front, which lists leave out and watches send.
@@ -99,7 +99,9 @@ impl Record {
 }
 
 impl Header {
-    fn of(object: &EventObject) -> Self {
+    /// The header of an event.
+    #[must_use]
+    pub fn of(object: &EventObject) -> Self {
         let text = |pointer| object.text(pointer).to_owned();
         Self {
             uid: text("/metadata/uid"),

@@ -26,7 +26,7 @@ pub struct NewRecord {
     pub position: Position,
     /// When it was received.
     pub received_at: Timestamp,
-    /// What filters look at.
+    /// What filters look at first.
     pub header: Header,
     /// The event's JSON.
     pub body: Bytes,

@@ -26,7 +26,7 @@ pub struct Reader {
     stream: Arc<Inner>,
     frontier: watch::Receiver<Option<Frontier>>,
     place: Spot,
-    /// Of blocks of which it passes nothing the bodies are not read.
+    /// Of blocks of which nothing may pass it the bodies are not read.
     filter: Option<Arc<Filter>>,
     /// Set when a segment could not be opened for want of room on the volume.
     no_room: Option<LogError>,
@@ -86,8 +86,8 @@ impl Reader {
         }
     }
 
-    /// Passes over blocks of which the filter passes nothing without reading their bodies. Records that
-    /// it excludes may still come, among others that it passes.
+    /// Passes over blocks of which the filter passes nothing, as far as headers tell, without reading their
+    /// bodies. Records that it excludes may still come.
     #[must_use]
     pub fn wanting(mut self, filter: &Filter) -> Self {
         self.filter = (!filter.passes_everything()).then(|| Arc::new(filter.clone()));
@@ -318,7 +318,7 @@ fn find(stream: &Inner, spot: &Spot, filter: Option<&Filter>) -> Result<Found, L
     Ok(Found::Nothing)
 }
 
-/// The whole block, unless the filter passes nothing of what lies above the position.
+/// The whole block, unless nothing of what lies above the position may pass the filter.
 fn take(
     segment: &Segment,
     outline: Outline,
@@ -326,7 +326,7 @@ fn take(
     filter: Option<&Filter>,
 ) -> Result<Found, LogError> {
     let unwanted = filter.is_some_and(|filter| {
-        !outline.above(after).iter().any(|record| filter.passes(&record.header))
+        !outline.above(after).iter().any(|record| filter.may_pass(&record.header))
     });
     Ok(if unwanted {
         Found::Excluded(Excluded::of(outline.bare(), after))

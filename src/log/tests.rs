@@ -409,3 +409,26 @@ async fn a_reader_passes_over_what_its_filter_excludes_and_counts_it() {
         assert!(after > 1_900 || skipped > 0, "bodies were left alone, after {after}");
     }
 }
+
+/// What only a body can decide is left to who has it.
+#[tokio::test]
+async fn a_reader_passes_over_nothing_that_a_body_could_save() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let opened = Opened::new(&directory);
+    opened.append(1..=200).await;
+    opened.close().await;
+    let opened = Opened::new(&directory);
+    let started = || Some(vec!["Started".to_owned()]);
+    let by_body = Match { reasons: started(), messages: started(), ..Match::default() };
+    let by_header = Match { reasons: started(), ..Match::default() };
+    for (exclude, expected) in [(by_body, 200), (by_header, 0)] {
+        let filter = Filter::new(&Match::default(), &[exclude]).expect("a filter");
+        let (mut reader, mut read) = (opened.stream.reader(None).wanting(&filter), 0);
+        while let Some(chunk) = reader.try_next().await.expect("read") {
+            if let Chunk::Records { records, .. } = chunk {
+                read += records.iter().filter(|record| filter.passes(record)).count();
+            }
+        }
+        assert_eq!(read, expected);
+    }
+}

@@ -86,7 +86,7 @@ fn mistakes_in_a_sink_are_found_in_it() {
         ),
         (
             "name: a\n  kind: log\n  match: {reasons: [ok, '*x']}",
-            r#"4:11: reasons: "*x" is not a regular expression: repetition operator missing expression"#,
+            r#"4:11: reasons: "*x" is not a regular expression: repetition operator missing expression; what is * in a glob is .* here"#,
         ),
         (
             "name: a\n  kind: log\n  exclude:\n  - {}\n  - kinds: ['(']",
@@ -95,6 +95,18 @@ fn mistakes_in_a_sink_are_found_in_it() {
         (
             "name: a\n  kind: log\n  match: {kinds: {a: b}}",
             "4:18: expected a pattern, or a list of patterns",
+        ),
+        (
+            "name: a\n  kind: log\n  match:\n    labels:\n      app: x\n      app.kubernetes.io/name: ['(']",
+            r#"7:7: labels.app.kubernetes.io/name: "(" is not a regular expression: unclosed group"#,
+        ),
+        (
+            "name: a\n  kind: log\n  match: {labels: {app: 5}}",
+            "4:25: expected a pattern, or a list of patterns",
+        ),
+        (
+            "name: a\n  kind: log\n  match: {labels: app}",
+            "4:19: expected a mapping (key: value), found text",
         ),
     ];
     for (sink, expected) in cases {
@@ -178,7 +190,7 @@ sinks:
   kind: webhook
   options: {url: 'https://example.com/hook'}
   match: {type: Warning, namespaces: [prod-.*], reasons: ['BackOff|Failed.*']}
-  exclude: [{kinds: [Job]}]
+  exclude: [{kinds: [Job]}, {messages: '.*: .*', labels: {app.kubernetes.io/name: [a, b]}, components: x}]
   batch: {maxRecords: 100, maxBytes: 65536, maxWait: 1s}
   retry: {initial: 500ms, max: 5m, timeout: 10s}
   rate: {messages: 18, per: 1m}

@@ -150,7 +150,7 @@ impl Lane {
     fn admit(&mut self, records: &[Record], before: u64, filter: &Filter, since: Instant) -> u64 {
         let mut filtered = 0;
         for (sequence, record) in (before + 1..).zip(records) {
-            if filter.passes(&record.header) {
+            if filter.passes(record) {
                 self.waiting_bytes += record.body.len() as u64;
                 // A body read from disk is a part of its whole block, which would stay in memory
                 // with it: fifty times as much behind a narrow filter.

@@ -195,7 +195,7 @@ mod tests {
     fn passes(options: &str, event_type: &str, reason: &str, namespace: &str) -> bool {
         let translation = translated(&format!("webhook:https://h/?{options}"));
         let filter = Filter::new(&translation.include, &translation.exclude).expect("patterns");
-        filter.passes(&Header {
+        filter.may_pass(&Header {
             event_type: event_type.into(),
             reason: reason.into(),
             namespace: namespace.into(),
