@@ -7,7 +7,8 @@ use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::server::Failure;
-use crate::relay::{CursorStatus, Status, Verification};
+use crate::event::ResourceVersion;
+use crate::relay::{CursorStatus, FoundRecord, Status, Verification};
 
 /// Where a relay on this machine listens unless it was told otherwise.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8084";
@@ -105,6 +106,11 @@ impl Client {
         self.get_within(VERIFY_TIMEOUT, &["log", "verify"]).await
     }
 
+    /// The record of the log with this resourceVersion.
+    pub async fn record(&self, version: &ResourceVersion) -> Result<FoundRecord, ClientError> {
+        self.get(&["log", "record", version.as_str()]).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
         self.get_within(TIMEOUT, path).await
     }
@@ -165,7 +171,7 @@ fn chain(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::fixture::{FixedRelay, status, verification};
+    use super::super::server::fixture::{FixedRelay, record, status, verification};
     use super::super::{AdminConfig, serve};
     use super::*;
     use crate::telemetry::Metrics;
@@ -191,6 +197,8 @@ mod tests {
         let cursors = client.cursors_of("on/call").await.expect("cursors");
         assert_eq!(cursors, status().sinks[0].cursors);
         assert_eq!(client.verify().await.expect("a verification"), verification());
+        let version = record().resource_version;
+        assert_eq!(client.record(&version).await.expect("a record"), record());
     }
 
     #[tokio::test]

@@ -3,8 +3,9 @@
 //! Invariants:
 //! 1. Everything here is a read; nothing it serves changes the relay. Damage that reading comes upon is
 //!    moved aside, as when a sink comes upon it.
-//! 2. It shows no more than [`Status`](crate::relay::Status) and
-//!    [`Verification`](crate::relay::Verification) hold, so no secret can pass through it.
+//! 2. It shows no more than [`Status`](crate::relay::Status),
+//!    [`Verification`](crate::relay::Verification) and [`FoundRecord`](crate::relay::FoundRecord) hold, so no
+//!    secret of the configuration can pass through it. A record is what may be read of events in the cluster.
 //! 3. A failing sink makes neither `/readyz` nor `/healtz` fail: restarting the relay helps no sink.
 //! 4. Nor does a full log: no other pod could take over, an update with the remedy must not wait for it to
 //!    be ready, and a restart frees nothing. It is seen in `status`, in metrics and in `/readyz?verbose`.

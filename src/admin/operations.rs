@@ -2,7 +2,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-use crate::relay::{RelayHandle, Status, Verification, VerifyRefusal};
+use crate::event::ResourceVersion;
+use crate::relay::{FoundRecord, LookupError, RelayHandle, Status, Verification, VerifyRefusal};
 
 /// A running relay, as far as the admin interface is concerned. Calls may block
 /// briefly, except [`Operations::verify`].
@@ -18,6 +19,12 @@ pub trait Operations: Send + Sync + 'static {
 
     /// Reads all of the log, until `stop`. Blocks for as long as it takes.
     fn verify(&self, stop: &CancellationToken) -> Result<Verification, VerifyRefusal>;
+
+    /// The record of the log with this resourceVersion.
+    fn record(
+        &self,
+        version: &ResourceVersion,
+    ) -> impl Future<Output = Result<FoundRecord, LookupError>> + Send;
 }
 
 impl Operations for RelayHandle {
@@ -35,5 +42,9 @@ impl Operations for RelayHandle {
 
     fn verify(&self, stop: &CancellationToken) -> Result<Verification, VerifyRefusal> {
         RelayHandle::verify(self, stop)
+    }
+
+    async fn record(&self, version: &ResourceVersion) -> Result<FoundRecord, LookupError> {
+        RelayHandle::record(self, version).await
     }
 }

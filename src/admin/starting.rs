@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Operations;
-use crate::relay::{FullReason, LogStatus, RelayHandle, Status, Verification, VerifyRefusal};
+use crate::event::ResourceVersion;
+use crate::relay::{
+    FoundRecord, FullReason, LogStatus, LookupError, RelayHandle, Status, Verification,
+    VerifyRefusal,
+};
 
 /// A relay that waits for room, and is there later. Cheap to clone.
 #[derive(Clone)]
@@ -80,6 +84,13 @@ impl Operations for StartingRelay {
 
     fn verify(&self, stop: &CancellationToken) -> Result<Verification, VerifyRefusal> {
         self.0.relay.get().map_or(Err(VerifyRefusal::NotRunning), |relay| relay.verify(stop))
+    }
+
+    async fn record(&self, version: &ResourceVersion) -> Result<FoundRecord, LookupError> {
+        match self.0.relay.get() {
+            Some(relay) => relay.record(version).await,
+            None => Err(LookupError::NotRunning),
+        }
     }
 }
 

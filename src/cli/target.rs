@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::admin::{Client, ClientError, DEFAULT_SERVER};
-use crate::relay::{self, CursorStatus, RelayError, Status, Verification};
+use crate::event::ResourceVersion;
+use crate::relay::{self, CursorStatus, FoundRecord, RelayError, Status, Verification};
 
 /// The options `--server` and `--data-dir`.
 #[derive(Debug, Clone, Args)]
@@ -76,6 +77,15 @@ impl TargetArgs {
         };
         let look = move || relay::offline_verification(&directory, &scratch);
         Ok(tokio::task::spawn_blocking(look).await??)
+    }
+
+    /// The record of the log with this resourceVersion.
+    pub async fn record(&self, version: ResourceVersion) -> Result<FoundRecord, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.record(&version).await?);
+        };
+        let find = move || relay::offline_record(&directory, &version);
+        Ok(tokio::task::spawn_blocking(find).await??)
     }
 
     fn client(&self) -> Result<Client, ClientError> {

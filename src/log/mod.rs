@@ -30,6 +30,7 @@ mod group;
 mod head;
 mod hole;
 mod identity;
+mod lookup;
 mod migration;
 mod outline;
 mod pool;

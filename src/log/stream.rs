@@ -201,13 +201,8 @@ impl Stream {
     /// The record at exactly this position.
     pub async fn get(&self, position: &Position) -> Result<Option<Record>, LogError> {
         let (inner, wanted) = (self.inner.clone(), position.clone());
-        let read = move || inner.block_with(&wanted);
-        let block = when_there_is_room(&self.inner.context, read).await?;
-        let found = block.as_ref().and_then(|block| {
-            let at = block.records.binary_search_by(|record| record.position.cmp(position)).ok()?;
-            block.records.get(at).cloned()
-        });
-        Ok(found)
+        let read = move || inner.record_at(&wanted);
+        when_there_is_room(&self.inner.context, read).await
     }
 
     /// When the oldest block that is still held was written.
@@ -398,7 +393,7 @@ impl Inner {
     }
 
     /// The block that holds `position`, if there is one.
-    fn block_with(&self, position: &Position) -> Result<Option<Block>, LogError> {
+    pub(super) fn block_with(&self, position: &Position) -> Result<Option<Block>, LogError> {
         if self.frontier.borrow().as_ref().is_none_or(|frontier| *position > frontier.position) {
             return Ok(None);
         }

@@ -142,6 +142,12 @@ async fn a_generation_starts_below_and_comes_after() {
     let found = opened.stream.get(&position(0, 100)).await.expect("read").expect("a record");
     assert_eq!(found.position, position(0, 100));
     assert_eq!(opened.stream.get(&position(1, 100)).await.expect("read"), None);
+    for (version, found) in [(90, Some(0)), (30, Some(1)), (95, Some(1)), (31, None)] {
+        let version = version.to_string().parse().expect("a version");
+        let record = opened.stream.find(&version).await.expect("read");
+        assert_eq!(record.map(|record| record.position.generation.0), found, "{version}");
+    }
+    assert_eq!(opened.stream.held(), Some((position(0, 90), position(1, 95))));
     opened.close().await;
 }
 

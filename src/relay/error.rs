@@ -1,5 +1,6 @@
 //! Why a relay cannot start, or had to stop.
 
+use super::lookup::LookupError;
 use crate::log::{LogError, VerifyError};
 use crate::sink::{HttpClientError, SinkError};
 use crate::source::SourceError;
@@ -31,6 +32,9 @@ pub enum RelayError {
     /// What a stopped relay left behind cannot be looked through.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A record that a stopped relay left behind cannot be shown.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// There is no relay's data at this path.
     #[error("there is no data directory at {0}: check --data-dir")]
     NoDirectory(std::path::PathBuf),

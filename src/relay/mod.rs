@@ -9,6 +9,7 @@ mod handle;
 mod housekeeping;
 mod intake;
 mod integrity;
+mod lookup;
 mod observer;
 mod offline;
 mod outflow;
@@ -31,6 +32,7 @@ mod verify;
 
 pub use error::RelayError;
 pub use handle::RelayHandle;
+pub use lookup::{FoundRecord, LookupError, offline_record};
 pub use offline::offline_status;
 pub use shutdown::shutdown_on_signals;
 pub use starting::Starting;

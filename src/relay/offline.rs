@@ -1,4 +1,4 @@
-//! The status of a relay that does not run, from its data directory.
+//! A relay that does not run, from its data directory: its status, and whatever else is read there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,11 +27,19 @@ const IDENTITY: &str = "relay.json";
 /// Blocking; may be called inside and outside of an async runtime. Fails when another process holds
 /// the directory, and when it is of an older format: whoever only looks does not migrate it.
 pub fn offline_status(path: &Path) -> Result<Status, RelayError> {
+    at_rest(path, read_status)
+}
+
+/// Opens the directory of a stopped relay, reads something in it, and closes it again.
+pub(super) fn at_rest<T: Send>(
+    path: &Path,
+    read: impl AsyncFnOnce(&Storage, &Arc<Metrics>) -> Result<T, RelayError> + Send,
+) -> Result<T, RelayError> {
     refuse_other_formats(path)?;
     let directory = Arc::new(DataDirectory::open(path, Duration::ZERO).map_err(running)?);
-    let read = || -> Result<Status, RelayError> {
+    let read = || -> Result<T, RelayError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(RelayError::System)?.block_on(read_directory(directory))
+        runtime.map_err(RelayError::System)?.block_on(read_directory(directory, read))
     };
     // A runtime cannot be started on a thread that already drives one.
     let result = std::thread::scope(|scope| scope.spawn(read).join());
@@ -60,34 +68,41 @@ pub(super) fn running(error: LogError) -> RelayError {
     }
 }
 
-async fn read_directory(directory: Arc<DataDirectory>) -> Result<Status, RelayError> {
+async fn read_directory<T>(
+    directory: Arc<DataDirectory>,
+    read: impl AsyncFnOnce(&Storage, &Arc<Metrics>) -> Result<T, RelayError>,
+) -> Result<T, RelayError> {
     let metrics = Arc::new(Metrics::new());
     let storage = Storage::of(directory, &[], metrics.clone())?;
-    let survey = Survey::of(&storage.log, storage.all_streams());
-    let mut sinks = Vec::new();
-    for name in sink_names(&storage) {
-        let oldest = oldest_undelivered(&storage, &name).await?;
-        sinks.push(stopped_sink(&storage, name, oldest, &survey.streams));
-    }
-    let status = Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        cluster: String::new(),
-        started_at: None,
-        log: log_status(storage.directory.path(), &metrics, &survey),
-        streams: survey
-            .streams
-            .iter()
-            .map(|found| stream_status(&storage.state, found, stopped()))
-            .collect(),
-        sinks,
-    };
+    let read = read(&storage, &metrics).await;
     // Reading is what finds damage, and nobody else will look before the segment is gone.
     storage
         .all_streams()
         .try_for_each(|stream| integrity::report_damage(stream, &storage.state, &metrics))?;
     storage.log.close().await?;
     storage.state.close().await?;
-    Ok(status)
+    read
+}
+
+async fn read_status(storage: &Storage, metrics: &Arc<Metrics>) -> Result<Status, RelayError> {
+    let survey = Survey::of(&storage.log, storage.all_streams());
+    let mut sinks = Vec::new();
+    for name in sink_names(storage) {
+        let oldest = oldest_undelivered(storage, &name).await?;
+        sinks.push(stopped_sink(storage, name, oldest, &survey.streams));
+    }
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: String::new(),
+        started_at: None,
+        log: log_status(storage.directory.path(), metrics, &survey),
+        streams: survey
+            .streams
+            .iter()
+            .map(|found| stream_status(&storage.state, found, stopped()))
+            .collect(),
+        sinks,
+    })
 }
 
 fn stopped() -> PhaseReport {

@@ -3,9 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::super::Operations;
+use crate::event::{Generation, ResourceVersion, StreamId};
 use crate::relay::{
-    CursorStatus, LogStatus, SinkState, SinkStatus, Status, StreamStatus, Verification,
-    VerifyRefusal,
+    CursorStatus, FoundRecord, LogStatus, LookupError, SinkState, SinkStatus, Status, StreamStatus,
+    Verification, VerifyRefusal,
 };
 
 pub(in crate::admin) struct FixedRelay {
@@ -31,6 +32,15 @@ impl Operations for FixedRelay {
 
     fn verify(&self, _stop: &CancellationToken) -> Result<Verification, VerifyRefusal> {
         if self.busy { Err(VerifyRefusal::Busy) } else { Ok(verification()) }
+    }
+
+    async fn record(&self, version: &ResourceVersion) -> Result<FoundRecord, LookupError> {
+        let found = record();
+        if *version == found.resource_version {
+            return Ok(found);
+        }
+        let (version, held) = (version.clone(), "it is empty".to_owned());
+        Err(LookupError::NotFound { version, held })
     }
 }
 
@@ -93,4 +103,15 @@ pub(in crate::admin) fn status() -> Status {
 /// An empty log without damage.
 pub(in crate::admin) fn verification() -> Verification {
     Verification { intact: true, directory: "/data".into(), streams: vec![], state: vec![] }
+}
+
+/// The only record there is.
+pub(in crate::admin) fn record() -> FoundRecord {
+    FoundRecord {
+        stream: StreamId::all_namespaces(),
+        generation: Generation(0),
+        resource_version: "42".parse().expect("a version"),
+        received_at: "2026-01-02T12:00:00Z".parse().expect("a time"),
+        event: serde_json::json!({"kind": "Event", "metadata": {"resourceVersion": "42"}}),
+    }
 }

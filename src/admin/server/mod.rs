@@ -59,9 +59,9 @@ pub async fn serve(
 #[cfg(test)]
 mod tests {
     use super::super::AdminConfig;
-    use super::fixture::{FixedRelay, status, verification};
+    use super::fixture::{FixedRelay, record, status, verification};
     use super::*;
-    use crate::relay::Verification;
+    use crate::relay::{FoundRecord, Verification};
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -177,6 +177,23 @@ mod tests {
         let (code, body) = server.get("/api/v1/log/verify").await;
         assert_eq!(code, 409);
         assert!(body.contains("wait for that, and ask again"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_record_is_found_by_its_version() {
+        let server = start(healthy()).await;
+        let (code, body) = server.get("/api/v1/log/record/42").await;
+        assert_eq!(code, 200);
+        assert_eq!(serde_json::from_str::<FoundRecord>(&body).expect("JSON"), record());
+        let cases = [
+            ("43", 404, "the log has no record with resourceVersion 43: it is empty"),
+            ("042", 400, "\"042\" is not a resourceVersion; write digits, such as 4711"),
+        ];
+        for (version, expected, error) in cases {
+            let (code, body) = server.get(&format!("/api/v1/log/record/{version}")).await;
+            let failure: Failure = serde_json::from_str(&body).expect("JSON");
+            assert_eq!((code, failure.error.as_str()), (expected, error));
+        }
     }
 
     #[tokio::test]

@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::answer::{self, Refusal};
 use crate::admin::{Operations, health};
-use crate::relay::{CursorStatus, SinkStatus, Status, Verification, VerifyRefusal};
+use crate::event::ResourceVersion;
+use crate::relay::{
+    CursorStatus, FoundRecord, LookupError, SinkStatus, Status, Verification, VerifyRefusal,
+};
 
 type Shared<O> = State<Arc<Context<O>>>;
 
@@ -28,6 +31,7 @@ pub(super) fn all<O: Operations>(context: Arc<Context<O>>) -> Router {
         .route("/api/v1/cursors", get(cursors))
         .route("/api/v1/cursors/{sink}", get(cursors_of))
         .route("/api/v1/log/verify", get(verify))
+        .route("/api/v1/log/record/{resource_version}", get(record))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(context)
@@ -98,6 +102,24 @@ async fn verify<O: Operations>(State(context): Shared<O>) -> Result<Json<Verific
             VerifyRefusal::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal(code, refusal.to_string())
+    })
+}
+
+async fn record<O: Operations>(
+    State(context): Shared<O>,
+    Path(version): Path<String>,
+) -> Result<Json<FoundRecord>, Refusal> {
+    let Ok(version) = version.parse::<ResourceVersion>() else {
+        let text = format!("{version:?} is not a resourceVersion; write digits, such as 4711");
+        return Err(Refusal(StatusCode::BAD_REQUEST, text));
+    };
+    context.relay.record(&version).await.map(Json).map_err(|error| {
+        let code = match error {
+            LookupError::NotFound { .. } => StatusCode::NOT_FOUND,
+            LookupError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
+            LookupError::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal(code, error.to_string())
     })
 }
 

@@ -10,7 +10,9 @@ use tempfile::tempdir;
 
 use crate::event::Position;
 use crate::log::{LogConfig, LogError, WhenFull};
-use crate::relay::{Relay, RelayConfig, RelayError, SinkState, Starting, offline_status};
+use crate::relay::{
+    Relay, RelayConfig, RelayError, SinkState, Starting, offline_record, offline_status,
+};
 use crate::setting::Span;
 use crate::sink::Outcome;
 use crate::source::{KubernetesConfig, SourceConfig};
@@ -44,6 +46,28 @@ async fn what_happens_reaches_every_sink_once_and_a_restart_goes_on_behind_it() 
     assert_eq!(first.accepted(3).await, [101, 102, 103]);
     assert!(first.is_quiet());
     relay.stop().await.expect("stopped in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_found_in_a_running_relay_and_in_a_stopped_one() {
+    let directory = tempdir().expect("a directory");
+    let (api, script) = cluster(&[]);
+    let (one, mut first) = sink("one", QUICK);
+    let relay = Running::start(directory.path(), api, vec![one]).await.expect("started");
+    script.events(5..=9);
+    assert_eq!(first.accepted(5).await.len(), 5);
+    let version = |text: &str| text.parse().expect("a version");
+    let found = relay.handle.record(&version("7")).await.expect("found");
+    assert_eq!(found.resource_version, version("7"));
+    let missing = relay.handle.record(&version("77")).await.expect_err("never received");
+    relay.stop().await.expect("stopped in order");
+    assert_eq!(offline_record(directory.path(), &version("7")).expect("found"), found);
+    let still = offline_record(directory.path(), &version("77")).expect_err("never received");
+    assert_eq!(
+        [missing.to_string(), still.to_string()],
+        ["the log has no record with resourceVersion 77: stream all-namespaces has those from 0.5 to \
+          0.9 (generation.resourceVersion)"; 2]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
