@@ -7,7 +7,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use kube_event_relay::event::{Generation, Position, Record, StreamId};
+use kube_event_relay::log::{DataDirectory, Entry, Log, NewRecord};
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-event-relay");
@@ -309,6 +314,112 @@ fn a_converted_command_line_is_a_valid_file_that_means_the_same() {
     let (stdout, stderr) = place.run(&check).success(&check);
     assert_eq!(stdout, "configuration is valid: 3 sinks\n");
     assert!(stderr.contains("environment variable WEBHOOK_URL is not set"), "{stderr}");
+}
+
+const SINKS: &str = "
+log: {dataDir: data}
+sinks:
+- name: oncall
+  kind: log
+  match: {type: Warning, namespaces: [shop, 'prod-.*']}
+  exclude: [{kinds: Job}, {messages: 'Back-off .*', components: kubelet}]
+- name: audit
+  kind: log
+";
+
+const EVENT: &str = r#"{"kind": "Event", "apiVersion": "v1", "type": "Warning", "reason": "BackOff",
+  "message": "Back-off restarting failed container\nweb in pod web-7d4",
+  "source": {"component": "COMPONENT"}, "metadata": {"resourceVersion": "4711"},
+  "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "web-7d4"}}"#;
+
+#[test]
+fn a_filter_explains_itself_by_an_event_of_a_file() {
+    let place = Place::new();
+    place.write("relay.yaml", SINKS);
+    place.write("kubelet.json", &EVENT.replace("COMPONENT", "kubelet"));
+    let explain = |arguments: &[&str]| {
+        let arguments = [&["config", "explain"], arguments].concat();
+        place.run(&arguments).success(&arguments).0
+    };
+    let before = place.listing();
+    let page = explain(&["--config", "relay.yaml", "--event", "kubelet.json"]);
+    let expected = r#"Warning BackOff of Pod shop/web-7d4, resourceVersion 4711
+
+SINK    VERDICT  WHY
+oncall  stopped  exclude[1]: messages "Back-off restarting failed container\nweb in pod web-7d4" matches "Back-off .*", components "kubelet" matches "kubelet"
+audit   passes   match: it is empty, and matches everything
+"#;
+    assert_eq!(page, expected);
+    assert_eq!(explain(&["relay.yaml", "--event", "kubelet.json"]), expected);
+
+    let list = format!("{{\"kind\": \"List\", \"items\": [{EVENT}, {{\"kind\": \"Event\"}}]}}");
+    place.write("list.json", &list);
+    let json = explain(&["--config=relay.yaml", "--event=list.json", "-o", "json"]);
+    let explained: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let first = &explained[0]["sinks"][0];
+    assert_eq!((&first["passes"], &first["decision"]), (&true.into(), &"passes".into()), "{json}");
+    assert_eq!(first["spared"][1]["value"], "COMPONENT", "{json}");
+    let second = &explained[1]["sinks"][0];
+    assert_eq!((&second["decision"], &second["field"]), (&"notMatched".into(), &"type".into()));
+
+    let flags = ["--", SOURCE, "--sink=webhook:https://h/$TOKEN?level=Warning&kinds=Node"];
+    let page = explain(&[&["--event", "kubelet.json"], &flags[..]].concat());
+    assert!(
+        page.contains("\nwebhook  stopped  match: kinds \"Pod\" does not match \"Node\"\n"),
+        "{page}"
+    );
+    fs::remove_file(place.path("list.json")).expect("removed");
+    assert_eq!(place.listing(), before);
+}
+
+#[test]
+fn what_cannot_be_explained_is_said_in_one_line() {
+    let place = Place::new();
+    place.write("relay.yaml", SINKS);
+    place.write("pod.yaml", "kind: Pod\napiVersion: v1\n");
+    place.write("torn.json", "{\"kind\":\n");
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--config=relay.yaml"], 2, "--event"),
+        (&["--event=pod.yaml"], 2, "name a configuration file"),
+        (&["--event=07", "--config=relay.yaml"], 2, "write ./07 for a file of this name"),
+        (&["--event=none.yaml", "--config=relay.yaml"], 1, "cannot read the event none.yaml: "),
+        (&["--event=pod.yaml", "--config=relay.yaml"], 1, "it is \"Pod\" of \"v1\", not an event"),
+        (&["--event=torn.json", "relay.yaml"], 1, "torn.json:2:1: not JSON: EOF while parsing"),
+        (&["--event=7", "--data-dir=data", "relay.yaml"], 1, "there is no data directory at data"),
+    ];
+    for (arguments, code, expected) in cases {
+        let reason = place.refused(&[&["config", "explain"], arguments].concat(), code);
+        assert!(reason.contains(expected), "{arguments:?}: {reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_explains_itself_by_a_record_of_a_stopped_relay() {
+    let place = Place::new();
+    place.write("relay.yaml", SINKS);
+    let directory = DataDirectory::open(&place.path("data"), Duration::ZERO).expect("a directory");
+    let log = Log::open(Arc::new(directory), Arc::default()).expect("a log");
+    let stream = log.stream(&StreamId::all_namespaces()).expect("a stream");
+    let (version, header, body) = Record::parse_event(EVENT.as_bytes()).expect("an event");
+    let position = Position::new(Generation(0), version);
+    let record = NewRecord { position, received_at: Timestamp::now(), header, body };
+    stream.append(Entry::Record(record)).await.expect("appended");
+    stream.sync().await.expect("synced");
+    log.close().await.expect("closed");
+    drop((stream, log));
+
+    let explain =
+        ["config", "explain", "--config=relay.yaml", "--data-dir=data", "--event"].as_slice();
+    let found = [explain, &["4711"]].concat();
+    let page = place.run(&found).success(&found).0;
+    assert!(page.contains("resourceVersion 4711\n") && page.contains("oncall  passes "), "{page}");
+    let missing = [explain, &["4712"]].concat();
+    let reason = place.run(&missing).refusal(&missing, 1);
+    assert_eq!(
+        reason,
+        "the log has no record with resourceVersion 4712: stream all-namespaces has those from \
+         0.4711 to 0.4711 (generation.resourceVersion)"
+    );
 }
 
 #[test]

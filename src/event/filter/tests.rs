@@ -45,6 +45,28 @@ fn patterns_cover_the_whole_value() {
     assert!(!filter.passes(&of("", "")), "a node has no namespace");
 }
 
+/// The table in `docs/configuration.md`.
+#[test]
+fn what_a_glob_says_can_be_said() {
+    let cases = [
+        ("prod-.*", "prod-eu", "my-prod-eu"),
+        (".*memory.*", "out of memory again", "out of disk"),
+        ("web-.", "web-1", "web-12"),
+        ("web-[0-9]", "web-1", "web-a"),
+        ("(Failed|Back).*", "BackOff", "Unhealthy"),
+        (r"shop\.eu", "shop.eu", "shop-eu"),
+        ("(?i)oomkill.*", "OOMKilling", "Killing"),
+        ("|prod-.*", "", "test"),
+        (".+", "x", ""),
+    ];
+    for (pattern, matching, other) in cases {
+        let wanted = Match { reasons: Some(vec![pattern.to_owned()]), ..Match::default() };
+        let filter = Filter::new(&wanted, &[]).expect(pattern);
+        let passes = [matching, other].map(|reason| filter.passes(&of("shop", reason)));
+        assert_eq!(passes, [true, false], "{pattern}");
+    }
+}
+
 #[test]
 fn exclusion_wins_over_inclusion() {
     let exclude = r#"{"reasons":["BackOff"],"namespaces":["test"]}"#;

@@ -1,6 +1,9 @@
-//! `config check`, `config show` and `config convert`.
+//! `config check`, `config show`, `config convert` and `config explain`.
 //!
 //! Each takes a file, or what `run` takes.
+
+mod event;
+mod explain;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -32,6 +35,14 @@ enum ConfigCommand {
         #[command(flatten)]
         subject: Subject,
     },
+    /// Say of each sink which rule lets an event pass, or stops it
+    ///
+    /// The event comes from a file, or from the log: of a running relay, or with --data-dir of a stopped one.
+    #[command(
+        after_help = "Example: kubectl get event NAME -o yaml | kube-event-relay config explain \
+                            --config relay.yaml --event -"
+    )]
+    Explain(explain::ExplainArgs),
 }
 
 /// A configuration, in either form.
@@ -48,6 +59,7 @@ pub(super) fn run(args: ConfigArgs) -> Result<(), Failure> {
         ConfigCommand::Check(subject) => check(subject)?,
         ConfigCommand::Show(subject) => show(subject)?,
         ConfigCommand::Convert { with_secrets, subject } => convert(subject, with_secrets)?,
+        ConfigCommand::Explain(args) => explain::explain(args)?,
     };
     output::print(&text).map_err(Failure::failed)
 }
