@@ -17,6 +17,8 @@ pub(super) const MARK: u8 = 3;
 pub(super) const CURSOR: u8 = 4;
 /// Number of the last commit.
 pub(super) const REVISION: [u8; 1] = [5];
+/// How much of a quota was used: quota.
+pub(super) const USAGE: u8 = 6;
 
 /// Builds a key.
 #[derive(Debug, Clone)]

@@ -20,12 +20,14 @@ mod losses;
 mod state;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod verify;
 mod writer;
 
 pub use letters::DeadLetter;
 pub use losses::{Loss, LossCause, Place};
 pub use state::State;
+pub use usage::Usage;
 pub use verify::{CopyFindings, StateFindings, state_at_rest};
 
 use jiff::Timestamp;

@@ -16,7 +16,7 @@ use super::copy::Copy;
 use super::keys::{self, Key, Parts};
 use super::losses::{self, Loss, Place};
 use super::writer::{self, Pending, Request};
-use super::{Cursor, DeadLetter, letters};
+use super::{Cursor, DeadLetter, Usage, letters};
 use crate::event::{Position, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -42,6 +42,7 @@ pub(super) struct Memory {
     pub(super) marks: HashMap<StreamId, Mark>,
     pub(super) letters: HashMap<String, u64>,
     losses: BTreeMap<(String, StreamId), Vec<Loss>>,
+    pub(super) usages: HashMap<String, Usage>,
     /// What the next commit writes.
     pub(super) pending: Pending,
     pub(super) revision: u64,
@@ -339,7 +340,7 @@ impl State {
         self.memory().failure.clone().unwrap_or_else(closed)
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.memory()
     }
 }
@@ -388,6 +389,7 @@ impl Memory {
         if let Some(value) = database.get(&keys::REVISION)? {
             memory.revision = decode(path, "a revision", &value)?;
         }
+        memory.load_usages(database)?;
         memory.letters = letters::counts(database)?;
         memory.durable.clone_from(&memory.cursors);
         Ok(memory)
@@ -415,7 +417,7 @@ impl Memory {
         self.revision = copy.revision;
     }
 
-    fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
+    pub(super) fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
         match encode(value) {
             Ok(value) => {
                 self.pending.insert(key, value);
@@ -490,6 +492,6 @@ pub(super) fn decode<T: DeserializeOwned>(
     }
 }
 
-fn time(milliseconds: i64) -> Option<Timestamp> {
+pub(super) fn time(milliseconds: i64) -> Option<Timestamp> {
     Timestamp::from_millisecond(milliseconds).ok()
 }

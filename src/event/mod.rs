@@ -7,6 +7,7 @@ mod filter;
 mod object;
 mod position;
 mod record;
+pub mod render;
 mod resource_version;
 mod stream;
 

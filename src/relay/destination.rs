@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::error::RelayError;
 use super::report::Identity;
-use super::runner::{Limits, Profile, SinkFactory};
+use super::runner::{Limits, Profile, SinkFactory, Windows};
 use crate::event::Filter;
 use crate::setting::ByteSize;
-use crate::sink::{Batch, Sink, SinkConfig, SinkContext, SinkError, registry};
+use crate::sink::{Batch, Quota, Sink, SinkConfig, SinkContext, SinkError, registry};
 
 /// How often a sink that only an operator can help is tried: often enough that it comes back by
 /// itself soon after the cause is gone, rarely enough not to lock an account.
@@ -37,14 +37,14 @@ pub(crate) fn build_all(
     context: &SinkContext,
 ) -> Result<Vec<Destination>, RelayError> {
     let mut names = HashSet::new();
-    let share = share_of_one(configs.len());
+    let (share, windows) = (share_of_one(configs.len()), Windows::default());
     configs
         .iter()
         .map(|config| {
             if !names.insert(config.name.as_str()) {
                 return Err(RelayError::DuplicateSink(config.name.clone()));
             }
-            build(config, share, context)
+            build(config, share, &windows, context)
                 .map_err(|cause| RelayError::Sink { name: config.name.clone(), cause })
         })
         .collect()
@@ -53,6 +53,7 @@ pub(crate) fn build_all(
 fn build(
     config: &SinkConfig,
     share: ByteSize,
+    windows: &Windows,
     context: &SinkContext,
 ) -> Result<Destination, SinkError> {
     let kind = registry::find(&config.kind)?;
@@ -73,9 +74,19 @@ fn build(
         limits: Limits::resolve(config.batch, at_most(defaults, share)),
         retry: config.retry,
         hold_probe: HOLD_PROBE,
-        rate: config.rate,
+        quota: quota(config, sink.quota()),
+        windows: windows.clone(),
     };
     Ok(Destination { identity, profile, sink })
+}
+
+/// What a person configured counts instead of what the service is known to allow.
+fn quota(config: &SinkConfig, own: Option<Quota>) -> Option<Quota> {
+    match (config.rate, own) {
+        (Some(rate), Some(own)) => Some(own.with_rate(rate)),
+        (Some(rate), None) => Some(Quota::of_sink(&config.name, rate)),
+        (None, own) => own,
+    }
 }
 
 /// What one of so many sinks may hold.

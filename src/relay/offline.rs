@@ -137,6 +137,7 @@ fn stopped_sink(
         filtered: 0,
         lost: losses.iter().map(|loss| loss.records).sum(),
         losses,
+        throttled_until: None,
         failure: None,
         cursors,
     }

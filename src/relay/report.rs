@@ -40,6 +40,8 @@ pub(crate) struct SinkReport {
     pub(crate) lanes: Vec<LaneReport>,
     state: AtomicU8,
     failure: Mutex<Option<FailureStatus>>,
+    /// Milliseconds since 1970; 0 when its rate limit is open.
+    throttled_until: AtomicI64,
 }
 
 /// A sink's account of one stream.
@@ -82,6 +84,7 @@ impl SinkReport {
             lanes: streams.iter().cloned().map(LaneReport::new).collect(),
             state: AtomicU8::new(0),
             failure: Mutex::new(None),
+            throttled_until: AtomicI64::new(0),
             identity,
         }
     }
@@ -124,6 +127,20 @@ impl SinkReport {
         let held = i64::from(state == SinkState::Held);
         if self.metrics.held.get() != held {
             self.metrics.held.set(held);
+        }
+    }
+
+    /// Until when its rate limit or a penalty keeps it waiting, if it does.
+    pub(crate) fn throttled_until(&self) -> Option<Timestamp> {
+        let until = self.throttled_until.load(Ordering::Relaxed);
+        (until != 0).then(|| Timestamp::from_millisecond(until).ok()).flatten()
+    }
+
+    /// Its rate limit or a penalty keeps it waiting, or (`None`) does not any more.
+    pub(crate) fn set_throttled_until(&self, until: Option<Timestamp>) {
+        let milliseconds = until.map_or(0, Timestamp::as_millisecond);
+        if self.throttled_until.swap(milliseconds, Ordering::Relaxed) != milliseconds {
+            self.metrics.throttled.set(i64::from(until.is_some()));
         }
     }
 

@@ -127,6 +127,9 @@ pub struct SinkStatus {
     /// What it has lost, stream by stream, oldest first; the oldest may be merged.
     #[serde(default)]
     pub losses: Vec<LossStatus>,
+    /// Until when a rate limit or a penalty keeps it waiting, if it does.
+    #[serde(default)]
+    pub throttled_until: Option<Timestamp>,
     /// The failure it is recovering from.
     pub failure: Option<FailureStatus>,
     /// Where it stands in each stream.

@@ -10,6 +10,7 @@ mod event_json;
 mod http;
 mod log;
 mod options;
+mod quota;
 pub mod registry;
 #[cfg(test)]
 mod testing;
@@ -18,6 +19,7 @@ mod webhook;
 pub use config::{Batch, Rate, Retry, SinkConfig, SinkError};
 pub use http::{HttpClientError, http_client};
 pub use log::LogSink;
+pub use quota::Quota;
 #[cfg(any(test, fuzzing))]
 pub(crate) use webhook::fuzz_template;
 
@@ -40,6 +42,17 @@ pub trait Sink: Send {
     fn batch(&self) -> Option<Batch> {
         None
     }
+
+    /// What the service allows to this sink's credential.
+    fn quota(&self) -> Option<Quota> {
+        None
+    }
+
+    /// Whether a batch of several records becomes one message for people. Such a sink gets records
+    /// one by one while few are waiting, and all that are waiting when there are many.
+    fn makes_digests(&self) -> bool {
+        false
+    }
 }
 
 /// What became of a batch.
@@ -51,6 +64,14 @@ pub enum Delivery {
     /// The service answered for the batch as a whole. When that is [`Outcome::Rejected`], the
     /// runner halves the batch until it has found the record that is to blame.
     Whole(Outcome),
+    /// Only the first `records` of the batch went out, as one whole with this outcome; there was no
+    /// room for those behind them, which are handed over again.
+    Part {
+        /// How many; at least one.
+        records: usize,
+        /// What became of them.
+        outcome: Outcome,
+    },
 }
 
 /// What became of a record.

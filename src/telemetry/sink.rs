@@ -21,6 +21,8 @@ pub struct SinkMetrics {
     pub lost: IntCounter,
     /// 1 while the sink waits for an operator.
     pub held: IntGauge,
+    /// 1 while a rate limit or a penalty keeps the sink waiting.
+    pub throttled: IntGauge,
     /// Records behind the frontier.
     pub lag_records: IntGauge,
     /// Age of the oldest undelivered record.
@@ -38,6 +40,7 @@ pub(super) struct SinkFamilies {
     filtered: IntCounterVec,
     lost: IntCounterVec,
     held: IntGaugeVec,
+    throttled: IntGaugeVec,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
     delivery_seconds: HistogramVec,
@@ -54,6 +57,10 @@ impl SinkFamilies {
             filtered: counters("sink_filtered_total", "Records excluded by the filter."),
             lost: counters("sink_lost_total", "Records dropped before the sink had received them."),
             held: gauges("sink_held", "1 while the sink waits for an operator."),
+            throttled: gauges(
+                "sink_throttled",
+                "1 while a rate limit or a penalty of the service keeps the sink waiting.",
+            ),
             lag_records: gauges(
                 "sink_lag_records",
                 "Records behind the frontier, before filtering.",
@@ -79,6 +86,7 @@ impl SinkFamilies {
             filtered: self.filtered.with_label_values(&[name]),
             lost: self.lost.with_label_values(&[name]),
             held: self.held.with_label_values(&[name]),
+            throttled: self.throttled.with_label_values(&[name]),
             lag_records: self.lag_records.with_label_values(&[name]),
             lag_seconds: self.lag_seconds.with_label_values(&[name]),
             delivery_seconds: self.delivery_seconds.with_label_values(&[name]),

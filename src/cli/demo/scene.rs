@@ -83,6 +83,7 @@ pub(super) fn doing(sink: &SinkStatus, now: jiff::Timestamp) -> String {
                 |next| format!("{attempts}, next in {}", seconds(now, next)),
             )
         }
+        (SinkState::Throttled, None) => "waiting for its rate limit".to_owned(),
         (SinkState::Idle, None) => "idle".to_owned(),
         (_, None) if sink.lag_records > 0 => "delivering".to_owned(),
         (_, None) => "idle".to_owned(),

@@ -63,6 +63,7 @@ fn sink(name: &str) -> SinkStatus {
         dead_letters: 0,
         lost: 0,
         losses: Vec::new(),
+        throttled_until: None,
         failure: None,
         cursors: vec![CursorStatus {
             sink: name.into(),

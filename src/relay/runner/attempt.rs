@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
 use super::flight::{Blocked, Verdict};
-use super::{Batch, Course, Feed, Ledger, Runner, SinkFactory, rest_until};
+use super::{Batch, Course, Feed, Ledger, Pace, Pass, Runner, SinkFactory, rest_until};
 use crate::cursor::DeadLetter;
 use crate::event::Record;
 use crate::log::LogError;
@@ -66,6 +66,12 @@ impl Courier {
     }
 }
 
+/// The time of the clock so much later.
+fn after(wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    Timestamp::now().saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
 fn failed(cause: String) -> Delivery {
     Delivery::Whole(Outcome::Retry { after: None, cause })
 }
@@ -79,18 +85,24 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     ) -> Result<Course, LogError> {
         self.tell_oldest(index, &batch);
         loop {
-            if self.wait_for_rate().await == Course::Stopped {
-                return Ok(Course::Stopped);
-            }
             let Some(records) = batch.flight.next() else { break };
+            let spread = self.digests && records.len() > 1;
+            let pace = if spread { Pace::Spread } else { Pace::AtOnce };
+            let Some(mut pass) = self.pass(pace).await else { return Ok(Course::Stopped) };
+            if let (Some(gate), Some(pass)) = (&self.gate, &mut pass) {
+                gate.begin(pass, &self.ledger).await?;
+            }
             if self.failing.is_none() {
                 self.report.set_state(SinkState::Delivering);
             }
             let begun = Instant::now();
             let delivery = self.courier.hand_over(&records).await;
             drop(records);
-            self.count_delivery(begun);
+            self.report.count_delivery(begun.elapsed());
             let verdict = batch.flight.settle(delivery);
+            if let (Some(gate), Some(pass)) = (&self.gate, pass) {
+                gate.end(pass, verdict.silence(), &self.ledger);
+            }
             self.bury(&batch, &verdict)?;
             self.follow(index, &mut batch, &verdict);
             if let Some(blocked) = verdict.blocked
@@ -103,11 +115,31 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         Ok(Course::On)
     }
 
-    fn count_delivery(&mut self, begun: Instant) {
-        let ended = Instant::now();
-        self.report.count_delivery(ended - begun);
-        if let Some(window) = &mut self.window {
-            window.enter(ended);
+    /// Waits until a message may leave; `None` when the relay stops before. Without a quota the pass
+    /// is empty.
+    pub(super) async fn pass(&mut self, pace: Pace) -> Option<Option<Pass>> {
+        let Some(gate) = &self.gate else { return Some(None) };
+        loop {
+            let pass = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                pass = gate.turn() => pass,
+            };
+            let now = Instant::now();
+            let due = (pace == Pace::Spread).then(|| gate.due_at(&pass)).flatten();
+            let opens = gate.opens_at(&pass, now).max(due.filter(|due| *due > now));
+            let Some(opens) = opens else {
+                self.report.set_throttled_until(None);
+                return Some(Some(pass));
+            };
+            drop(pass);
+            if self.failing.is_none() {
+                self.report.set_state(SinkState::Throttled);
+            }
+            self.report.set_throttled_until(Some(after(opens - now)));
+            if rest_until(opens, &self.stop).await == Course::Stopped {
+                return None;
+            }
         }
     }
 
@@ -177,13 +209,12 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         let changed = before.as_ref().is_none_or(|failing| failing.held != held);
         let since = before.as_ref().map_or(at, |failing| failing.since);
         let attempts = before.map_or(0, |failing| failing.attempts) + 1;
-        let wait_signed = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
         self.report.set_failure(Some(FailureStatus {
             cause: cause.to_owned(),
             at,
             since,
             attempts,
-            next_attempt_at: at.checked_add(wait_signed).ok(),
+            next_attempt_at: Some(after(wait)),
         }));
         self.report.set_state(if held { SinkState::Held } else { SinkState::Retrying });
         self.failing = Some(Failing { since, attempts, held });

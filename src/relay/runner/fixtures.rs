@@ -1,7 +1,7 @@
 //! A log, a state and a sink that do as they are told.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::ports::Reading;
 use super::{Feed, Ledger, Mark};
-use crate::cursor::{DeadLetter, Loss};
+use crate::cursor::{DeadLetter, Loss, Usage};
 use crate::event::{Generation, Header, Position, Record, StreamId};
 use crate::log::LogError;
 use crate::sink::{Delivery, Outcome, Sink};
@@ -74,7 +74,7 @@ pub(crate) enum Entry {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Book(Arc<Mutex<Vec<Entry>>>);
+pub(crate) struct Book(Arc<Mutex<Vec<Entry>>>, Arc<Mutex<HashMap<String, Usage>>>);
 
 impl Book {
     pub(crate) fn entries(&self) -> Vec<Entry> {
@@ -88,6 +88,10 @@ impl Book {
             _ => None,
         };
         self.entries().iter().filter_map(moved).collect()
+    }
+
+    fn usages(&self) -> MutexGuard<'_, HashMap<String, Usage>> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(&self, entry: Entry) {
@@ -107,6 +111,18 @@ impl Ledger for Book {
 
     fn lose(&self, _sink: &str, _stream: &StreamId, loss: Loss) {
         self.enter(Entry::Lost(loss));
+    }
+
+    fn usage(&self, quota: &str) -> Option<Usage> {
+        self.usages().get(quota).cloned()
+    }
+
+    fn note_usage(&self, quota: &str, usage: Usage) {
+        self.usages().insert(quota.to_owned(), usage);
+    }
+
+    async fn settle(&self) -> Result<(), LogError> {
+        Ok(())
     }
 }
 
@@ -133,6 +149,7 @@ pub(crate) struct Stage {
     sent: mpsc::UnboundedSender<Sent>,
     begun: tokio::time::Instant,
     book: Book,
+    digests: bool,
 }
 
 impl Stage {
@@ -141,15 +158,23 @@ impl Stage {
     pub(crate) fn new(script: Vec<Act>, book: Book) -> (Self, mpsc::UnboundedReceiver<Sent>) {
         let (sent, receiver) = mpsc::unbounded_channel();
         let script = Arc::new(Mutex::new(script.into()));
-        (Self { script, sent, begun: tokio::time::Instant::now(), book }, receiver)
+        (Self { script, sent, begun: tokio::time::Instant::now(), book, digests: false }, receiver)
     }
 }
 
 impl Stage {
+    /// The same as a sink that makes one message of many records.
+    pub(crate) fn making_digests(self) -> Self {
+        Self { digests: true, ..self }
+    }
+
     fn enter_accepted(&self, batch: &[Record], delivery: &Delivery) {
         let accepted = |index: usize| match delivery {
             Delivery::Whole(outcome) => *outcome == Outcome::Accepted,
             Delivery::Each(each) => each.len() == batch.len() && each[index] == Outcome::Accepted,
+            Delivery::Part { records, outcome } => {
+                index < *records && *outcome == Outcome::Accepted
+            }
         };
         let accepted = batch.iter().enumerate().filter(|(index, _)| accepted(*index));
         accepted.for_each(|(_, record)| self.book.enter(Entry::Accepted(version(record))));
@@ -168,6 +193,10 @@ pub(crate) fn outcome(code: u8) -> Outcome {
 
 #[async_trait]
 impl Sink for Stage {
+    fn makes_digests(&self) -> bool {
+        self.digests
+    }
+
     async fn deliver(&mut self, batch: &[Record]) -> Delivery {
         let versions = batch.iter().map(version).collect();
         self.sent.send(Sent { versions, at: self.begun.elapsed() }).expect("the test listens");

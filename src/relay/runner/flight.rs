@@ -77,37 +77,64 @@ impl Flight {
     pub(crate) fn settle(&mut self, delivery: Delivery) -> Verdict {
         let Some(portion) = self.portions.pop_front() else { return Verdict::default() };
         let sent: Vec<usize> = self.left_of(portion.clone()).collect();
-        let mut verdict = Verdict::default();
         match delivery {
-            Delivery::Whole(Outcome::Rejected { .. }) if sent.len() > 1 => {
-                let middle = sent[sent.len() / 2];
-                self.portions.push_front(middle..portion.end);
-                self.portions.push_front(portion.start..middle);
-                return verdict;
-            }
-            Delivery::Whole(outcome) => {
-                for index in sent {
-                    self.enter(index, outcome.clone(), &mut verdict);
+            Delivery::Whole(outcome) => self.settle_whole(portion, &sent, &outcome),
+            Delivery::Part { records, outcome } if (1..=sent.len()).contains(&records) => {
+                let end = sent.get(records).copied().unwrap_or(portion.end);
+                if end < portion.end {
+                    self.portions.push_front(end..portion.end);
                 }
+                self.settle_whole(portion.start..end, &sent[..records], &outcome)
             }
             Delivery::Each(outcomes) if outcomes.len() == sent.len() => {
-                for (index, outcome) in sent.into_iter().zip(outcomes) {
-                    self.enter(index, outcome, &mut verdict);
-                }
+                self.settle_each(portion, sent.into_iter().zip(outcomes))
             }
-            Delivery::Each(outcomes) => verdict.block(Blocked::Retry {
-                after: None,
-                cause: format!(
-                    "the sink gave {} outcomes for {} records, so none of them can be trusted",
-                    outcomes.len(),
-                    sent.len()
-                ),
-            }),
+            Delivery::Each(outcomes) => self.distrust(portion, outcomes.len(), sent.len()),
+            Delivery::Part { records, .. } => self.distrust(portion, records, sent.len()),
+        }
+    }
+
+    /// A refused whole is halved, until the record that is to blame stands alone.
+    fn settle_whole(
+        &mut self,
+        portion: Range<usize>,
+        sent: &[usize],
+        outcome: &Outcome,
+    ) -> Verdict {
+        if matches!(outcome, Outcome::Rejected { .. }) && sent.len() > 1 {
+            let middle = sent[sent.len() / 2];
+            self.portions.push_front(middle..portion.end);
+            self.portions.push_front(portion.start..middle);
+            return Verdict::default();
+        }
+        self.settle_each(portion, sent.iter().map(|index| (*index, outcome.clone())))
+    }
+
+    fn settle_each(
+        &mut self,
+        portion: Range<usize>,
+        outcomes: impl Iterator<Item = (usize, Outcome)>,
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        for (index, outcome) in outcomes {
+            self.enter(index, outcome, &mut verdict);
         }
         if self.done[portion.clone()].contains(&false) {
             self.portions.push_front(portion);
         }
         self.finished += self.done[self.finished..].iter().take_while(|done| **done).count();
+        verdict
+    }
+
+    fn distrust(&mut self, portion: Range<usize>, outcomes: usize, sent: usize) -> Verdict {
+        self.portions.push_front(portion);
+        let mut verdict = Verdict::default();
+        verdict.block(Blocked::Retry {
+            after: None,
+            cause: format!(
+                "the sink gave {outcomes} outcomes for {sent} records, so none of them can be trusted"
+            ),
+        });
         verdict
     }
 
@@ -148,6 +175,14 @@ impl Verdict {
     /// Whether any record was done by the attempt.
     pub(crate) fn progressed(&self) -> bool {
         self.accepted > 0 || !self.rejected.is_empty()
+    }
+
+    /// For how long the service wants to be left alone.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        match &self.blocked {
+            Some(Blocked::Retry { after, .. }) => *after,
+            _ => None,
+        }
     }
 
     /// Of several reasons to wait the one for an operator counts, else the longest wait; of equals the first.
@@ -221,6 +256,27 @@ mod tests {
     }
 
     #[test]
+    fn what_found_no_room_is_sent_next() {
+        let mut flight = flight(5);
+        let part = |records, outcome| Delivery::Part { records, outcome };
+        assert_eq!(flight.settle(part(2, Outcome::Accepted)).accepted, 2);
+        assert_eq!(flight.finished(), 2);
+        assert_eq!(versions(&flight.next().expect("the rest")), [3, 4, 5]);
+        assert!(flight.settle(part(2, retry(None))).blocked.is_some());
+        assert_eq!(versions(&flight.next().expect("the same part")), [3, 4]);
+        flight.settle(Delivery::Whole(rejected()));
+        assert_eq!(versions(&flight.next().expect("halved")), [3]);
+        flight.settle(part(1, Outcome::Accepted));
+        flight.settle(part(1, Outcome::Accepted));
+        assert_eq!(versions(&flight.next().expect("the rest")), [5]);
+        for impossible in [0, 2] {
+            assert!(flight.settle(part(impossible, Outcome::Accepted)).blocked.is_some());
+        }
+        assert_eq!(flight.settle(part(1, Outcome::Accepted)).accepted, 1);
+        assert_eq!((flight.finished(), flight.next()), (5, None));
+    }
+
+    #[test]
     fn a_wrong_number_of_outcomes_finishes_nothing() {
         let mut flight = flight(2);
         let verdict = flight.settle(Delivery::Each(vec![Outcome::Accepted]));
@@ -243,6 +299,7 @@ mod tests {
     enum Answer {
         Whole(u8),
         Each(Vec<u8>),
+        Part(usize, u8),
         Miscounted(usize),
     }
 
@@ -250,6 +307,7 @@ mod tests {
         prop_oneof![
             (0u8..4).prop_map(Answer::Whole),
             proptest::collection::vec(0u8..4, 12).prop_map(Answer::Each),
+            (0usize..12, 0u8..4).prop_map(|(records, code)| Answer::Part(records, code)),
             (0usize..20).prop_map(Answer::Miscounted),
         ]
     }
@@ -259,6 +317,9 @@ mod tests {
             Answer::Whole(code) => Delivery::Whole(outcome(*code)),
             Answer::Each(codes) => {
                 Delivery::Each(codes.iter().cycle().take(sent).map(|code| outcome(*code)).collect())
+            }
+            Answer::Part(records, code) => {
+                Delivery::Part { records: *records, outcome: outcome(*code) }
             }
             Answer::Miscounted(count) if *count == sent => {
                 Delivery::Each(vec![Outcome::Accepted; sent + 1])
@@ -284,6 +345,8 @@ mod tests {
                 let delivery = delivery(answer, sent.len());
                 let accepted: Vec<u64> = match &delivery {
                     Delivery::Whole(Outcome::Accepted) => sent.clone(),
+                    Delivery::Part { records, outcome: Outcome::Accepted }
+                        if *records <= sent.len() => sent[..*records].to_vec(),
                     Delivery::Each(each) if each.len() == sent.len() => sent.iter().zip(each)
                         .filter(|(_, outcome)| **outcome == Outcome::Accepted)
                         .map(|(version, _)| *version).collect(),

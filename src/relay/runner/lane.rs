@@ -106,6 +106,11 @@ impl Lane {
         self.waiting.front().map(|waiting| waiting.record.received_at)
     }
 
+    /// How many records wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether there is room for another chunk.
     pub(crate) fn wants_more(&self, limits: &Limits) -> bool {
         !self.is_full(limits)

@@ -13,14 +13,16 @@ mod attempt;
 #[cfg(test)]
 pub(in crate::relay) mod fixtures;
 mod flight;
+mod gate;
 mod lane;
 mod limits;
 mod ports;
-mod rate;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod window;
 
+pub(crate) use gate::Windows;
 pub(crate) use lane::{Absorbed, Mark};
 pub(crate) use limits::Limits;
 pub(crate) use ports::{Feed, Ledger};
@@ -35,14 +37,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::{Courier, Failing};
+use self::gate::{Gate, Pass};
 use self::lane::{Batch, Lane, Readiness};
 use self::ports::Reading;
-use self::rate::RateWindow;
 use super::report::SinkReport;
 use super::status::SinkState;
 use crate::event::{Filter, StreamId};
 use crate::log::LogError;
-use crate::sink::{Rate, Retry, Sink, SinkError};
+use crate::sink::{Quota, Retry, Sink, SinkError};
 use crate::telemetry::SinkMetrics;
 
 /// Builds a sink from its configuration, as often as needed.
@@ -64,8 +66,10 @@ pub(crate) struct Profile {
     pub(crate) retry: Retry,
     /// How often a held sink is tried.
     pub(crate) hold_probe: Duration,
-    /// At most so many deliveries in a window.
-    pub(crate) rate: Option<Rate>,
+    /// How often it may be called.
+    pub(crate) quota: Option<Quota>,
+    /// Where the quotas of all sinks are kept.
+    pub(crate) windows: Windows,
 }
 
 /// Runs one sink until it is stopped or the log fails.
@@ -74,7 +78,9 @@ pub(crate) struct Runner<F, L> {
     limits: Limits,
     hold_probe: Duration,
     courier: Courier,
-    window: Option<RateWindow>,
+    gate: Option<Gate>,
+    /// Whether many records become one message.
+    digests: bool,
     retry: RetrySchedule,
     failing: Option<Failing>,
     tracks: Vec<Track<F>>,
@@ -99,6 +105,15 @@ enum Course {
     Stopped,
 }
 
+/// How close one message may follow another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// As soon as the windows allow.
+    AtOnce,
+    /// At the distance at which they would never close.
+    Spread,
+}
+
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -118,12 +133,14 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         stop: CancellationToken,
     ) -> Self {
         let track = |(stream, feed, cursor)| Track { stream, feed, lane: Lane::new(cursor) };
+        let gate = profile.quota.map(|quota| profile.windows.gate(quota, &ledger));
         Self {
+            gate,
+            digests: sink.makes_digests(),
             filter: profile.filter,
             limits: profile.limits,
             hold_probe: profile.hold_probe,
             courier: Courier::new(sink, profile.build, profile.retry.timeout.0),
-            window: profile.rate.map(RateWindow::new),
             retry: RetrySchedule::new(&profile.retry),
             failing: None,
             tracks: streams.into_iter().map(track).collect(),
@@ -177,12 +194,21 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     }
 
     async fn deliver_from(&mut self, index: usize) -> Result<Course, LogError> {
-        if self.wait_for_rate().await == Course::Stopped {
-            return Ok(Course::Stopped);
-        }
+        let Some(pass) = self.pass(Pace::AtOnce).await else { return Ok(Course::Stopped) };
         // What came in while the rate limit was closed leaves with this batch.
         self.read_track(index).await?;
-        let batch = self.tracks[index].lane.take(&self.limits);
+        let one_by_one = self.digests && self.has_room_for_all(index, pass.as_ref());
+        drop(pass);
+        let mut limits = self.limits;
+        if one_by_one {
+            limits.max_records = 1;
+        } else if self.digests {
+            if self.pass(Pace::Spread).await.is_none() {
+                return Ok(Course::Stopped);
+            }
+            self.read_track(index).await?;
+        }
+        let batch = self.tracks[index].lane.take(&limits);
         self.deliver(index, batch).await
     }
 
@@ -262,15 +288,15 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         Ok(())
     }
 
-    async fn wait_for_rate(&mut self) -> Course {
-        let now = Instant::now();
-        let Some(opens) = self.window.as_mut().and_then(|window| window.closed_until(now)) else {
-            return Course::On;
+    /// Whether what waits can go out one by one, and half of what the limit allows is left for what
+    /// comes next.
+    fn has_room_for_all(&self, index: usize, pass: Option<&Pass>) -> bool {
+        let waiting = self.tracks[index].lane.waiting();
+        let free = match (&self.gate, pass) {
+            (Some(gate), Some(pass)) => gate.free(pass, Instant::now()),
+            _ => usize::MAX,
         };
-        if self.failing.is_none() {
-            self.report.set_state(SinkState::Throttled);
-        }
-        rest_until(opens, &self.stop).await
+        waiting <= (free / 2).max(1)
     }
 
     /// Publishes the oldest record of a stream that waits.

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 
 use super::lane::Mark;
-use crate::cursor::{Cursor, DeadLetter, Loss, State};
+use crate::cursor::{Cursor, DeadLetter, Loss, State, Usage};
 use crate::event::{Position, Record, StreamId};
 use crate::log::{Chunk, LogError, Reader, Records};
 
@@ -54,13 +54,20 @@ pub(crate) enum Reading<R> {
 }
 
 /// Where a runner writes what must survive a restart.
-pub(crate) trait Ledger: Send {
+pub(crate) trait Ledger: Send + Sync {
     /// Moves a cursor. Visible at once, durable soon.
     fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark);
     /// Keeps a dead letter; durable no later than any cursor moved after this call.
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError>;
     /// Keeps a loss; durable no later than any cursor moved after this call.
     fn lose(&self, sink: &str, stream: &StreamId, loss: Loss);
+    /// How much of a quota was used, as far as is known.
+    fn usage(&self, quota: &str) -> Option<Usage>;
+    /// Notes how much of a quota is used. Durable soon.
+    fn note_usage(&self, quota: &str, usage: Usage);
+    /// Waits until everything before this call is durable. On a full volume it is not, and the call
+    /// returns all the same.
+    fn settle(&self) -> impl Future<Output = Result<(), LogError>> + Send;
 }
 
 impl From<Chunk> for Reading<Records> {
@@ -100,5 +107,20 @@ impl Ledger for State {
 
     fn lose(&self, sink: &str, stream: &StreamId, loss: Loss) {
         State::lose(self, sink, stream, loss);
+    }
+
+    fn usage(&self, quota: &str) -> Option<Usage> {
+        State::usage(self, quota)
+    }
+
+    fn note_usage(&self, quota: &str, usage: Usage) {
+        State::note_usage(self, quota, usage);
+    }
+
+    async fn settle(&self) -> Result<(), LogError> {
+        match self.sync().await {
+            Err(LogError::Full { .. }) => Ok(()),
+            settled => settled,
+        }
     }
 }

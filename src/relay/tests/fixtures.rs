@@ -16,7 +16,7 @@ use crate::log::{Entry, LogConfig, NewRecord, Stream};
 use crate::relay::destination::Destination;
 use crate::relay::report::Identity;
 use crate::relay::runner::fixtures::{position, version};
-use crate::relay::runner::{Limits, Profile};
+use crate::relay::runner::{Limits, Profile, Windows};
 use crate::relay::supervisor::Assembly;
 use crate::relay::upstream::Upstream;
 use crate::relay::{Relay, RelayError, RelayHandle, Starting};
@@ -224,7 +224,8 @@ pub(super) fn sink(name: &str, delay: Duration) -> (Destination, Switch) {
             timeout: Span::from_secs(30),
         },
         hold_probe: Duration::from_millis(20),
-        rate: None,
+        quota: None,
+        windows: Windows::default(),
     };
     (Destination { identity, profile, sink }, Switch { outcome, accepted })
 }

@@ -15,7 +15,7 @@ use crate::event::{Match, Record};
 use crate::log::LogError;
 use crate::relay::report::Identity;
 use crate::setting::Span;
-use crate::sink::{Delivery, Outcome};
+use crate::sink::{Delivery, Outcome, Rate};
 use crate::telemetry::Metrics;
 
 struct Trial {
@@ -40,14 +40,20 @@ fn profile(max_records: usize) -> Profile {
             timeout: Span::from_secs(30),
         },
         hold_probe: Duration::from_secs(60),
-        rate: None,
+        quota: None,
+        windows: Windows::default(),
     }
 }
 
 impl Trial {
     fn start(profile: Profile, script: Vec<Act>) -> Self {
+        Self::start_with(profile, script, |stage| stage)
+    }
+
+    fn start_with(profile: Profile, script: Vec<Act>, change: fn(Stage) -> Stage) -> Self {
         let book = Book::default();
         let (stage, sent) = Stage::new(script, book.clone());
+        let stage = change(stage);
         let sink = Box::new(stage.clone());
         let build: SinkFactory = Arc::new(move || Ok(Box::new(stage.clone())));
         let streams =
@@ -291,7 +297,8 @@ async fn a_batch_leaves_when_it_is_full_or_has_waited_long_enough() {
 #[tokio::test(start_paused = true)]
 async fn what_comes_in_behind_a_rate_limit_leaves_together() {
     let rate = Rate { messages: 2, per: Span::from_secs(60) };
-    let mut trial = Trial::start(Profile { rate: Some(rate), ..profile(100) }, vec![]);
+    let mut trial =
+        Trial::start(Profile { quota: Some(Quota::of_sink("test", rate)), ..profile(100) }, vec![]);
     for version in 1..=2 {
         trial.arrive(version..=version);
         assert_eq!(trial.versions().await, [version]);
@@ -367,4 +374,63 @@ async fn a_failed_log_ends_the_runner_with_its_error() {
     drop(trial.readings);
     let result = trial.task.await.expect("no panic");
     assert!(matches!(result, Err(LogError::Stopped { .. })));
+}
+
+fn digests(messages: u32, script: Vec<Act>) -> Trial {
+    let rate = Rate { messages, per: Span::from_secs(60) };
+    let quota = Some(Quota::of_sink("test", rate));
+    Trial::start_with(Profile { quota, ..profile(100) }, script, Stage::making_digests)
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_records_leave_one_by_one_and_many_together_spread_over_the_window() {
+    let mut trial = digests(6, vec![]);
+    trial.arrive(1..=3);
+    for version in 1..=3 {
+        assert_eq!(trial.sent().await, Sent { versions: vec![version], at: Duration::ZERO });
+    }
+    trial.arrive(4..=9);
+    let first = trial.sent().await;
+    assert_eq!((first.versions, first.at), ((4..=9).collect(), Duration::from_secs(10)));
+    trial.arrive(21..=24);
+    let second = trial.sent().await;
+    assert_eq!((second.versions, second.at), ((21..=24).collect(), Duration::from_secs(20)));
+    trial.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_found_no_room_in_a_digest_goes_into_the_next() {
+    let part = Delivery::Part { records: 3, outcome: Outcome::Accepted };
+    let mut trial = digests(6, vec![Act::Answer(part)]);
+    trial.arrive(1..=8);
+    assert_eq!(trial.versions().await, (1..=8).collect::<Vec<_>>());
+    let rest = trial.sent().await;
+    assert_eq!((rest.versions, rest.at), ((4..=8).collect(), Duration::from_secs(10)));
+    trial.settle().await;
+    assert_eq!(trial.book.moves(), [3, 8]);
+    trial.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_the_service_asks_for_closes_the_window_of_every_sink_with_the_credential() {
+    let rate = Rate { messages: 6, per: Span::from_secs(60) };
+    let quota = Some(Quota::new("robot", "token", vec![rate]));
+    let windows = Windows::default();
+    let profile = || Profile { quota: quota.clone(), windows: windows.clone(), ..profile(1) };
+    let mut one = Trial::start(profile(), vec![retry(Some(600))]);
+    let mut other = Trial::start(profile(), vec![]);
+    one.arrive(1..=1);
+    assert_eq!(one.versions().await, [1]);
+    other.arrive(1..=1);
+    other.settle().await;
+    assert_eq!(other.report.state(), SinkState::Throttled);
+    assert!(other.report.throttled_until().is_some() && other.report.metrics.throttled.get() == 1);
+    assert!(other.sent().await.at >= Duration::from_secs(600));
+    other.settle().await;
+    assert_eq!(other.report.throttled_until(), None);
+    let usage =
+        one.book.usage("robot:3c469e9d6c5875d3").or(other.book.usage("robot:3c469e9d6c5875d3"));
+    assert!(usage.is_some_and(|usage| usage.closed_until.is_some()), "a restart honours it too");
+    one.end().await;
+    other.end().await;
 }

@@ -10,6 +10,7 @@ use super::function;
 use super::node::{Base, Block, Command, Control, Node, Operand, Pipeline, Place};
 use super::output::{Output, TooLong};
 use super::shape::EVENT;
+use super::time;
 use super::value::{Struct, Value};
 use super::{Escaping, Rendered, TemplateError};
 use crate::sink::options;
@@ -309,7 +310,7 @@ impl<'a> Evaluator<'a> {
                 let text = map.and_then(|map| map.get(name)).and_then(Json::as_str);
                 Some(text.map_or(Value::Missing, Value::text))
             }
-            Value::Time(moment) => moment.method(name, arguments, self.zone),
+            Value::Time(moment) => time::method(moment, name, arguments, self.zone),
             Value::Missing | Value::Nil => {
                 return Err(Failure::new(format!(".{name} is asked of a value that is not there")));
             }

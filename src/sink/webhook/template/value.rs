@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json};
 
 use super::shape::{EMBEDDED, Kind, Shape};
-use super::time::Moment;
+use crate::event::render::Moment;
 
 /// A value, which may point into the event.
 #[derive(Debug, Clone)]
