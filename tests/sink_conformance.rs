@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used)]
 
+mod conformance;
 mod fakes;
 
 use std::collections::HashSet;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use conformance::chat::ChatFixture;
 use fakes::http::{Absent, Answer, Service};
 use fakes::records::{record, records};
 use kube_event_relay::event::Record;
@@ -54,13 +56,26 @@ trait Fixture: Send {
 }
 
 /// Kind and variant of every fixture.
-const FIXTURES: [(&str, &str); 4] =
-    [("log", ""), ("webhook", "event"), ("webhook", "array"), ("webhook", "template")];
+const FIXTURES: [(&str, &str); 10] = [
+    ("log", ""),
+    ("webhook", "event"),
+    ("webhook", "array"),
+    ("webhook", "template"),
+    ("dingtalk", ""),
+    ("wechat", ""),
+    ("wecom-robot", ""),
+    ("feishu", ""),
+    ("slack", ""),
+    ("teams", ""),
+];
 
-async fn fixture(kind: &str, variant: &str) -> Box<dyn Fixture> {
+async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
     match kind {
         "log" => Box::new(LogFixture::default()),
         "webhook" => Box::new(WebhookFixture::start(variant).await),
+        "dingtalk" | "wechat" | "wecom-robot" | "feishu" | "slack" | "teams" => {
+            Box::new(ChatFixture::start(kind).await)
+        }
         _ => panic!("the kind {kind} has no fixture: write one in this file"),
     }
 }
@@ -78,6 +93,7 @@ fn outcomes(delivery: Delivery, count: usize) -> Vec<Outcome> {
             outcomes
         }
         Delivery::Whole(outcome) => vec![outcome; count],
+        Delivery::Part { records, .. } => panic!("{records} of {count} records had room"),
     }
 }
 
@@ -193,6 +209,7 @@ async fn a_record_that_is_refused_does_not_stop_the_others() {
                 let alone = outcomes(sink.deliver(&records[1..2]).await, 1);
                 assert!(matches!(alone[0], Outcome::Rejected { .. }), "{alone:?}");
             }
+            Delivery::Part { records, .. } => panic!("{records} of 3 records had room"),
         }
     }
 }

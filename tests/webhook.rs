@@ -36,7 +36,7 @@ fn from_uri(uri: &str) -> Box<dyn Sink> {
 async fn one(sink: &mut dyn Sink) -> Outcome {
     match sink.deliver(&records(1)).await {
         Delivery::Each(outcomes) => outcomes.into_iter().next().expect("one outcome"),
-        Delivery::Whole(outcome) => outcome,
+        Delivery::Whole(outcome) | Delivery::Part { outcome, .. } => outcome,
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Adding a sink is one file here and one line in [`registry`].
 
+mod chat;
 mod config;
 mod event_json;
 mod http;
@@ -12,6 +13,7 @@ mod log;
 mod options;
 mod quota;
 pub mod registry;
+mod target;
 #[cfg(test)]
 mod testing;
 mod webhook;

@@ -8,6 +8,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
 use super::SinkError;
+use crate::setting::Secret;
 
 /// How alike a name must be to be suggested; 1 is equal. Found by trial: `levle` and `nodes` are
 /// suggested for `level` and `node`, `key` is not for `kind`.
@@ -97,6 +98,19 @@ fn without_value(error: &str) -> String {
     }
 }
 
+/// The error for an option.
+pub(super) fn wrong(option: &str, reason: impl Into<String>) -> SinkError {
+    SinkError::Option { option: option.to_owned(), reason: reason.into() }
+}
+
+/// The secret, unless it is in a file.
+pub(super) fn now(option: &str, secret: &Secret) -> Result<Option<String>, SinkError> {
+    match secret {
+        Secret::File { .. } => Ok(None),
+        _ => secret.reveal().map(Some).map_err(|error| wrong(option, error.to_string())),
+    }
+}
+
 /// A deserializer that only learns which fields it is asked for.
 struct FieldNames(&'static [&'static str]);
 
@@ -126,7 +140,6 @@ impl<'de> Deserializer<'de> for &mut FieldNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setting::Secret;
     use serde::Deserialize;
     use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Batch, Sink, SinkConfig, SinkContext, SinkError, log, options, webhook};
+use super::{Batch, Sink, SinkConfig, SinkContext, SinkError, chat, log, options, webhook};
 use crate::event::Match;
 use crate::setting::EventerUri;
 
@@ -50,7 +50,16 @@ pub struct Translation {
 pub const NAME_OPTION: &str = "name";
 
 /// All kinds, in the order of the documentation.
-pub static KINDS: &[Kind] = &[log::KIND, webhook::KIND];
+pub static KINDS: &[Kind] = &[
+    log::KIND,
+    webhook::KIND,
+    chat::DINGTALK,
+    chat::WECHAT,
+    chat::WECOM_ROBOT,
+    chat::FEISHU,
+    chat::SLACK,
+    chat::TEAMS,
+];
 
 /// The kind with this name or alias.
 pub fn find(name: &str) -> Result<&'static Kind, SinkError> {

@@ -20,6 +20,8 @@ pub enum Answer {
     Status(u16, Vec<(&'static str, String)>),
     /// This status when the body contains the text, otherwise 200.
     StatusWhen(&'static str, u16),
+    /// This status with this body.
+    Text(u16, String),
     /// Nothing, ever.
     Silence,
 }
@@ -120,16 +122,21 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         body,
     });
     let answer = shared.answer.lock().expect("not poisoned").clone();
-    let (status, headers) = match answer {
-        Answer::Status(status, headers) => (status, headers),
-        Answer::StatusWhen(part, status) if text.contains(part) => (status, Vec::new()),
-        Answer::StatusWhen(..) => (200, Vec::new()),
+    let (status, headers, said) = match answer {
+        Answer::Status(status, headers) => (status, headers, None),
+        Answer::StatusWhen(part, status) if text.contains(part) => (status, Vec::new(), None),
+        Answer::StatusWhen(..) => (200, Vec::new(), None),
+        Answer::Text(status, said) => (status, Vec::new(), Some(said)),
         Answer::Silence => std::future::pending().await,
     };
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    let body = if status < 300 { Body::empty() } else { Body::from(quoted) };
+    let body = match said {
+        Some(said) => Body::from(said),
+        None if status < 300 => Body::empty(),
+        None => Body::from(quoted),
+    };
     response.body(body).expect("a response")
 }

@@ -45,7 +45,7 @@ impl<'a> Digest<'a> {
                 None => groups.push(Group::begin(notice)),
             }
         }
-        groups.sort_by(|left, right| left.rank().cmp(&right.rank()));
+        groups.sort_by_key(Group::rank);
         Self { groups, records: notices.len() }
     }
 
@@ -107,7 +107,7 @@ impl<'a> Group<'a> {
         if message.is_empty() {
             return head;
         }
-        format!("{head}{}{}", markup.line, (markup.escape)(&message))
+        format!("{head}{}{}", markup.under, (markup.escape)(&message))
     }
 
     /// `10:00:05` or `10:00:05–10:03:00`, with the day where it is not that of the whole digest.
@@ -158,10 +158,10 @@ mod tests {
         let digest = Digest::of(&storm);
         assert_eq!(digest.title(), "4 events about 3 things, 2 of them warnings");
         let zone = TimeZone::get("Asia/Shanghai").expect("a zone");
-        let expected = "2024-05-01 +0800\n\n\
-            Warning shop/Pod/db-0 Unhealthy ×1 04-30 10:00:05\nprobe failed: 503\n\n\
-            Warning shop/Pod/web-1 BackOff ×2 10:00:05–10:03:00\nlast try\n\n\
-            shop/Pod/web-1 Pulled ×1 10:00:00\nSuccessfully pulled";
+        let expected = "2024-05-01 +0800\n\
+            Warning shop/Pod/db-0 Unhealthy ×1 04-30 10:00:05\n  probe failed: 503\n\
+            Warning shop/Pod/web-1 BackOff ×2 10:00:05–10:03:00\n  last try\n\
+            shop/Pod/web-1 Pulled ×1 10:00:00\n  Successfully pulled";
         assert_eq!(digest.text(&Markup::PLAIN, usize::MAX, &zone), expected);
     }
 

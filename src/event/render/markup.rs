@@ -9,7 +9,9 @@ pub struct Markup {
     pub strong: (&'static str, &'static str),
     /// Begins a new line.
     pub line: &'static str,
-    /// Begins a new paragraph.
+    /// Begins a line that belongs to the one above it.
+    pub under: &'static str,
+    /// Separates things that do not belong together.
     pub paragraph: &'static str,
     /// Makes a text that is not ours stand for itself.
     pub escape: fn(&str) -> Cow<'_, str>,
@@ -17,8 +19,13 @@ pub struct Markup {
 
 impl Markup {
     /// Text without any marks.
-    pub const PLAIN: Self =
-        Self { strong: ("", ""), line: "\n", paragraph: "\n\n", escape: |text| text.into() };
+    pub const PLAIN: Self = Self {
+        strong: ("", ""),
+        line: "\n",
+        under: "\n  ",
+        paragraph: "\n",
+        escape: |text| text.into(),
+    };
 
     /// `text`, escaped and marked as important; nothing stays nothing.
     #[must_use]

@@ -8,7 +8,7 @@ mod reply;
 mod retry_after;
 
 pub(super) use redaction::Redaction;
-pub(super) use reply::{Conflict, exchange};
+pub(super) use reply::{Conflict, Reply, exchange};
 
 use std::time::Duration;
 

@@ -12,7 +12,9 @@ use crate::setting::{EventerUri, read_pair};
 use crate::sink::registry::{NAME_OPTION, Translation};
 use crate::sink::{SinkError, options};
 
-use super::options::{parse_header_name, parse_url, wrong};
+use super::options::parse_header_name;
+use crate::sink::options::wrong;
+use crate::sink::target::parse_url;
 
 /// The body kube-eventer sends unless a `ConfigMap` has another one.
 const DEFAULT_BODY: &str = r#"

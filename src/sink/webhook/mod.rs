@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 use reqwest::{Certificate, Client};
 
 use super::http::{client_builder, exchange};
+use super::options::wrong;
 use super::registry::Kind;
 use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
 use crate::event::Record;
@@ -26,7 +27,7 @@ use crate::setting::{ByteSize, Secret, Span};
 pub(crate) use template::fuzzing::template as fuzz_template;
 
 use body::Body;
-use options::{Format, Options, wrong};
+use options::{Format, Options};
 use request::Envelope;
 use template::Escaping;
 use template_source::TemplateSource;

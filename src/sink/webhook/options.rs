@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Method, Url};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::setting::Secret;
 use crate::sink::SinkError;
 use crate::sink::http::Conflict;
+use crate::sink::options::{now, wrong};
+use crate::sink::target::Target;
 
 /// `options` of a sink of kind `webhook`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,11 +41,6 @@ pub(super) struct Options {
     #[serde(default)]
     pub(super) ca: Option<PathBuf>,
 }
-
-/// A URL, most of which may be secret: only scheme, host and port are ever shown.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Target(pub(super) Secret);
 
 /// Where the template of a body comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,9 +83,7 @@ pub(super) enum Format {
 impl Options {
     /// Checks what can be checked without reading files, which may appear later.
     pub(super) fn check(&self) -> Result<(), SinkError> {
-        if let Some(url) = now("url", &self.url.0)? {
-            parse_url(&url).map_err(|reason| wrong("url", reason))?;
-        }
+        self.url.check("url")?;
         parse_method(&self.method).map_err(|reason| wrong("method", reason))?;
         for (name, value) in &self.headers {
             parse_header_name(name).map_err(|reason| wrong("headers", reason))?;
@@ -107,28 +102,6 @@ impl Options {
     }
 }
 
-/// The error for an option.
-pub(super) fn wrong(option: &str, reason: impl Into<String>) -> SinkError {
-    SinkError::Option { option: option.to_owned(), reason: reason.into() }
-}
-
-/// The secret, unless it is in a file.
-fn now(option: &str, secret: &Secret) -> Result<Option<String>, SinkError> {
-    match secret {
-        Secret::File { .. } => Ok(None),
-        _ => secret.reveal().map(Some).map_err(|error| wrong(option, error.to_string())),
-    }
-}
-
-/// Reads the URL of a target. The error does not show it.
-pub(super) fn parse_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("it is not a URL: {error}"))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        _ => Err("write a URL that begins with http:// or https:// and names a host".to_owned()),
-    }
-}
-
 /// Reads an HTTP method.
 pub(super) fn parse_method(text: &str) -> Result<Method, String> {
     Method::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not an HTTP method"))
@@ -137,17 +110,6 @@ pub(super) fn parse_method(text: &str) -> Result<Method, String> {
 /// Reads the name of a header.
 pub(super) fn parse_header_name(text: &str) -> Result<HeaderName, String> {
     text.parse().map_err(|_| format!("{text:?} is not the name of a header"))
-}
-
-impl Serialize for Target {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Secret::Literal(text) = &self.0 else { return self.0.serialize(serializer) };
-        match parse_url(text) {
-            Ok(url) => serializer
-                .serialize_str(&format!("{}/<secret>", url.origin().ascii_serialization())),
-            Err(_) => self.0.serialize(serializer),
-        }
-    }
 }
 
 fn post() -> String {

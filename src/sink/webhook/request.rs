@@ -16,7 +16,7 @@ use crate::sink::Outcome;
 use crate::sink::http::{Redaction, cause_of};
 
 use super::body::Body;
-use super::options::{Options, parse_header_name, parse_method, parse_url};
+use super::options::{Options, parse_header_name, parse_method};
 
 /// Recommended by draft-ietf-httpapi-idempotency-key-header; a structured-field string.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -47,9 +47,7 @@ impl Envelope {
         let secret =
             |option: &'static str| move |error: SecretError| hold(option, error.to_string());
         let mut redaction = Redaction::default();
-        let url = options.url.0.reveal().map_err(secret("url"))?;
-        let url = parse_url(&url).map_err(|cause| hold("url", cause))?;
-        redaction.hide_url(&url);
+        let url = options.url.reveal("url", &mut redaction)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &options.headers {
             let name = parse_header_name(name).map_err(|cause| hold("headers", cause))?;

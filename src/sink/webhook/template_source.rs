@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use crate::sink::{ConfigMaps, Outcome, SinkError};
 
-use super::options::{BodySource, ConfigMapKey, wrong};
+use super::options::{BodySource, ConfigMapKey};
 use super::template::{Escaping, Template};
+use crate::sink::options::wrong;
 
 /// How long a template that was read is used before it is read again.
 const FRESH: Duration = Duration::from_secs(60);

@@ -1,0 +1,160 @@
+//! The `teams` sink: a webhook of Microsoft Teams (learn.microsoft.com, "Create incoming webhooks").
+//!
+//! A webhook of a workflow answers 202 before the card is posted, and what happens then nobody hears of.
+//! One of a retired connector answers 200 in any case, and says in its body what became of the card.
+
+use async_trait::async_trait;
+use reqwest::{Client, StatusCode, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::request;
+use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri};
+use crate::event::render::{Digest, Markup, Notice};
+use crate::setting::Span;
+use crate::sink::http::{Conflict, Redaction, Reply, exchange};
+use crate::sink::options;
+use crate::sink::registry::Kind;
+use crate::sink::target::Target;
+use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
+
+pub(in crate::sink) const KIND: Kind = Kind {
+    name: "teams",
+    aliases: &[],
+    eventer_name: "TeamsSink",
+    batch: BATCH,
+    options: options::names::<Options>,
+    build: |map, context| Ok(Box::new(Chat(Teams::new(options::parse(map)?, context)?))),
+    redact: options::redact::<Options>,
+    from_uri: uri::robot,
+};
+
+/// `options` of a sink of kind `teams`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Options {
+    /// The webhook's URL.
+    url: Target,
+    /// Lines above every message, such as the name of the cluster.
+    #[serde(default)]
+    labels: Vec<String>,
+}
+
+/// Of a whole request: 28 KB.
+const BODY_LIMIT: usize = 27_000;
+
+/// More than four requests a second are refused.
+const RATE: Rate = Rate { messages: 3, per: Span::from_secs(1) };
+
+/// Path of a connector, which answers in its own way.
+const CONNECTOR: &str = "/webhookb2/";
+
+const MARKDOWN: Markup = Markup {
+    strong: ("**", "**"),
+    line: "\n\n",
+    under: "\n\n",
+    paragraph: "\n\n",
+    escape: |text| text.into(),
+};
+
+struct Teams {
+    options: Options,
+    client: Client,
+    look: Look,
+}
+
+impl Teams {
+    fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
+        options.url.check("url")?;
+        check_labels(&options.labels)?;
+        let look = Look::new(&options.labels, MARKDOWN);
+        Ok(Self { options, client: context.http.clone(), look })
+    }
+
+    async fn ask(&self, message: &Message) -> Result<Answer, Outcome> {
+        let mut redaction = Redaction::default();
+        let url = self.options.url.reveal("url", &mut redaction)?;
+        let is_connector = is_connector(&url);
+        let body = body(message).to_string();
+        let request = request(&self.client, url, "application/json", body)?;
+        let reply = exchange(&self.client, request).await?;
+        Ok(judge(reply, is_connector, &redaction))
+    }
+}
+
+fn is_connector(url: &Url) -> bool {
+    url.path().starts_with(CONNECTOR)
+}
+
+/// An adaptive card: the headline, and the rest below it.
+fn body(message: &Message) -> Value {
+    let block = |text: &str| json!({"type": "TextBlock", "text": text, "wrap": true});
+    let mut headline = block(&message.title);
+    headline["weight"] = "Bolder".into();
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "type": "AdaptiveCard",
+                "version": "1.4",
+                "msteams": {"width": "Full"},
+                "body": [headline, block(&message.text)],
+            },
+        }],
+    })
+}
+
+fn judge(mut reply: Reply, is_connector: bool, redaction: &Redaction) -> Answer {
+    let said = reply.explain(redaction);
+    let text = String::from_utf8_lossy(&reply.body).trim().to_owned();
+    if is_connector && reply.status.is_success() && text != "1" {
+        match embedded_status(&text) {
+            Some(status) => reply.status = status,
+            None => return Answer::Outcome(Outcome::Retry { after: None, cause: said }),
+        }
+    }
+    if reply.status == StatusCode::PAYLOAD_TOO_LARGE {
+        return Answer::TooLong(said);
+    }
+    Answer::Outcome(match reply.outcome(Conflict::Rejected, redaction) {
+        // The status is that of the body: what the service said is the body.
+        Outcome::Retry { after, .. } => Outcome::Retry { after, cause: said },
+        outcome => outcome,
+    })
+}
+
+/// The status in `… returned HTTP error 429 …`.
+fn embedded_status(text: &str) -> Option<StatusCode> {
+    let (_, status) = text.split_once("HTTP error ")?;
+    StatusCode::from_bytes(status.as_bytes().get(..3)?).ok()
+}
+
+#[async_trait]
+impl Service for Teams {
+    fn single(&self, notice: &Notice, message_limit: usize) -> Message {
+        self.look.single(notice, message_limit)
+    }
+
+    fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message {
+        self.look.digest(digest, message_limit)
+    }
+
+    fn size(&self, message: &Message) -> usize {
+        body(message).to_string().len()
+    }
+
+    fn limit(&self) -> usize {
+        BODY_LIMIT
+    }
+
+    fn quota(&self) -> Option<Quota> {
+        Some(Quota::new("teams", &self.options.url.0.reveal().ok()?, vec![RATE]))
+    }
+
+    async fn send(&mut self, message: &Message) -> Answer {
+        self.ask(message).await.unwrap_or_else(Answer::Outcome)
+    }
+}

@@ -1,0 +1,3 @@
+//! Fixtures of the suite that take more than a few lines.
+
+pub(crate) mod chat;
