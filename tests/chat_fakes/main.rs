@@ -7,6 +7,7 @@
 mod fakes;
 
 mod dingtalk;
+mod window;
 
 use std::time::Duration;
 
