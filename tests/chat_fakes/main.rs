@@ -7,6 +7,8 @@
 mod fakes;
 
 mod dingtalk;
+mod wecom_app;
+mod wecom_robot;
 mod window;
 
 use std::time::Duration;

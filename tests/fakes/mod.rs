@@ -35,4 +35,7 @@ pub mod records;
 pub mod schema;
 pub mod service;
 pub mod signature;
+pub mod wecom_app;
+pub mod wecom_robot;
+pub mod wecom_token;
 pub mod window;
