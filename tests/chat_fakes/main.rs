@@ -7,6 +7,9 @@
 mod fakes;
 
 mod dingtalk;
+mod feishu;
+mod slack;
+mod teams;
 mod wecom_app;
 mod wecom_robot;
 mod window;

@@ -30,11 +30,17 @@
 
 pub mod chat;
 pub mod dingtalk;
+pub mod feishu;
+pub mod feishu_message;
 pub mod http;
+pub mod mrkdwn;
 pub mod records;
 pub mod schema;
 pub mod service;
 pub mod signature;
+pub mod slack;
+pub mod teams;
+pub mod teams_card;
 pub mod wecom_app;
 pub mod wecom_robot;
 pub mod wecom_token;
