@@ -6,6 +6,7 @@
 #[path = "../fakes/mod.rs"]
 mod fakes;
 
+mod clients;
 mod dingtalk;
 mod feishu;
 mod slack;

@@ -52,9 +52,12 @@ async fn what_is_wrong_with_a_request_is_said() {
     }
     let escaped = r#"{"msgtype":"text","text":{"content":"\u00e9"}}"#;
     assert_eq!(post_as(&service.url(), "application/json", escaped).await.code(), 40033);
+    let lenient = WeComRobot::start(Robot { takes_escapes: true, ..Robot::default() }).await;
+    assert_eq!(post_as(&lenient.url(), "application/json", escaped).await.code(), 0);
+    assert_eq!(lenient.messages()[0].text, "é");
     let backslash = r#"{"msgtype":"text","text":{"content":"C:\\u00e9"}}"#;
     assert_eq!(post_as(&service.url(), "application/json", backslash).await.code(), 0);
-    assert_eq!(post_as(&service.url(), "application/json", "{").await.code(), 40058);
+    assert_eq!(post_as(&service.url(), "application/json", "{").await.code(), 44004);
     assert_eq!(post_as(&service.url(), "text/plain", backslash).await.code(), 40058);
 }
 

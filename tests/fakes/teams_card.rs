@@ -40,8 +40,8 @@ fn card_into(shown: &mut Shown, lines: &mut Vec<String>, card: &Value) -> Option
     for element in body {
         element_into(&mut texts, element)?;
     }
-    let titled = shown.title.is_empty() && body.first().is_some_and(is_title);
-    if titled {
+    let first = body.iter().find(|element| element.get("type") != Some(&Value::from("Image")));
+    if shown.title.is_empty() && first.is_some_and(is_title) {
         shown.title = texts.remove(0);
     }
     let whole = format!("{}\n{}", shown.title, texts.join("\n"));

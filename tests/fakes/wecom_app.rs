@@ -9,7 +9,8 @@
 //! | the token is there / known / has not expired | 41001 / 40014 / 42001 |
 //! | the sender's address is a trusted one | 60020 |
 //! | no `\uXXXX` escapes in the raw body | 40033 |
-//! | `Content-Type: application/json`, and the body is a JSON object with a `msgtype` | 40058 |
+//! | the body is a JSON object (the message warns of `wrong json format`) | 44004 |
+//! | `Content-Type`, if there is one, is JSON; there is a `msgtype` | 40058 |
 //! | a kind of message that exists; here `text` and `markdown` | 40008 |
 //! | `agentid` is the application's number | 40056 |
 //! | the content is there / says something | 40058 / 44004 |
@@ -32,9 +33,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::chat::{Counts, Fake, Refused, Rules, Shown, locked};
-use super::schema::{has_unicode_escapes, object, says_json, text, truncated};
+use super::schema::{object, says_json, text, truncated};
 use super::service::{Call, Reply};
-use super::wecom_robot::{invalid, refused, unfit};
+use super::wecom_robot::{invalid, json as wecom_json, raw_utf8, refused, unfit};
 use super::wecom_token::Tokens;
 use super::window::{Limiter, Rate};
 
@@ -133,10 +134,11 @@ impl Rules for App {
     }
 
     fn read(&self, call: &Call, _: Timestamp) -> Result<Shown, Refused> {
-        if has_unicode_escapes(&call.body) {
-            return Err(refused(40033, "invalid charset. please use UTF-8 instead of \\uxxxx"));
+        raw_utf8(call)?;
+        let json = wecom_json(call)?;
+        if call.headers.contains_key("content-type") && !says_json(call) {
+            return Err(invalid());
         }
-        let json = object(&call.body).filter(|_| says_json(call)).ok_or_else(invalid)?;
         let kind = text(&json, "/msgtype").map_err(|_| invalid())?;
         if !["text", "markdown"].contains(&kind) {
             return Err(refused(40008, "invalid message type"));
