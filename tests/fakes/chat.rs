@@ -177,9 +177,10 @@ pub(super) struct State<R> {
 }
 
 impl<R: Rules> Fake<R> {
-    pub async fn start(rules: R) -> Self {
+    /// Starts it with the settings of a robot, an application or a hook.
+    pub async fn start(settings: impl Into<R>) -> Self {
         let state = Arc::new(State {
-            rules,
+            rules: settings.into(),
             limiter: Mutex::new(R::limiter()),
             scripted: Mutex::default(),
             clock: Mutex::new(SignedDuration::ZERO),

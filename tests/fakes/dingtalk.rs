@@ -20,6 +20,7 @@
 //! only in texts and markdown.
 
 use std::fmt::Write;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
@@ -33,7 +34,7 @@ use super::signature::hmac_base64;
 use super::window::{Limiter, Rate};
 
 /// The service.
-pub type DingTalk = Fake<Robot>;
+pub type DingTalk = Fake<Service>;
 
 /// A robot and its security settings.
 #[derive(Clone, Debug)]
@@ -47,15 +48,24 @@ pub struct Robot {
     pub unsafe_link: Option<String>,
     /// Whether it answers in Chinese, as it does nowadays.
     pub chinese: bool,
-    /// Switches that tests turn.
-    pub switches: std::sync::Arc<std::sync::Mutex<Switches>>,
 }
 
-/// What changes while a robot runs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Switches {
-    pub refuses_ip: bool,
-    pub disabled: bool,
+/// A robot with what changes while it runs.
+pub struct Service {
+    robot: Robot,
+    switches: Mutex<Switches>,
+}
+
+#[derive(Default)]
+struct Switches {
+    refuses_ip: bool,
+    disabled: bool,
+}
+
+impl From<Robot> for Service {
+    fn from(robot: Robot) -> Self {
+        Self { robot, switches: Mutex::default() }
+    }
 }
 
 impl Default for Robot {
@@ -66,7 +76,6 @@ impl Default for Robot {
             keyword: None,
             unsafe_link: None,
             chinese: false,
-            switches: std::sync::Arc::default(),
         }
     }
 }
@@ -88,7 +97,7 @@ impl DingTalk {
     }
 }
 
-impl Rules for Robot {
+impl Rules for Service {
     const COUNTS: Counts = Counts::Messages;
 
     fn limiter() -> Limiter {
@@ -96,12 +105,12 @@ impl Rules for Robot {
     }
 
     fn path(&self) -> String {
-        format!("/robot/send?access_token={}", self.token)
+        format!("/robot/send?access_token={}", self.robot.token)
     }
 
     fn address(&self, call: &Call) -> Result<(), Refused> {
         Refused::unless_at(call, &Method::POST, "/robot/send")?;
-        if call.query("access_token") != Some(&self.token) {
+        if call.query("access_token") != Some(&self.robot.token) {
             return Err(Refused::errcode(300_001, "token is not exist"));
         }
         if locked(&self.switches).disabled {
@@ -155,7 +164,7 @@ impl Rules for Robot {
     }
 }
 
-/// A security setting that a message does not meet: what is wrong, and the Chinese words.
+/// A security setting that a message does not meet.
 enum Unmet {
     Keyword,
     Timestamp,
@@ -163,12 +172,12 @@ enum Unmet {
     Ip,
 }
 
-impl Robot {
+impl Service {
     fn check_sender(&self, call: &Call, now: Timestamp) -> Result<(), Refused> {
         if locked(&self.switches).refuses_ip {
             return Err(self.unmet(&Unmet::Ip));
         }
-        let Some(secret) = &self.secret else { return Ok(()) };
+        let Some(secret) = &self.robot.secret else { return Ok(()) };
         let timestamp = call.query("timestamp").unwrap_or_default();
         let at = timestamp.parse().ok().and_then(|at| Timestamp::from_millisecond(at).ok());
         let age = at.map(|at| now.duration_since(at).abs());
@@ -183,10 +192,10 @@ impl Robot {
 
     fn check_content(&self, shown: &Shown) -> Result<(), Refused> {
         let says = |part: &str| shown.title.contains(part) || shown.text.contains(part);
-        if self.keyword.as_deref().is_some_and(|keyword| !says(keyword)) {
+        if self.robot.keyword.as_deref().is_some_and(|keyword| !says(keyword)) {
             return Err(self.unmet(&Unmet::Keyword));
         }
-        if self.unsafe_link.as_deref().is_some_and(says) {
+        if self.robot.unsafe_link.as_deref().is_some_and(says) {
             return Err(Refused::errcode(430_101, "unsafe link in the message"));
         }
         Ok(())
@@ -216,7 +225,7 @@ impl Robot {
             ),
         };
         let mut message = english.to_owned();
-        if self.chinese {
+        if self.robot.chinese {
             message = format!("description:{description};solution:{solution};");
             message.push_str("link:请参考本接口对应文档;");
         }

@@ -16,7 +16,7 @@
 //! strings in the body. Every request counts against the limit. 20 KB are 20000 bytes here: who is
 //! fine with that is fine with 20480, too.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
@@ -31,7 +31,7 @@ use super::signature::hmac_base64;
 use super::window::{Limiter, Rate};
 
 /// The service.
-pub type Feishu = Fake<Robot>;
+pub type Feishu = Fake<Service>;
 
 /// A robot and its security settings.
 #[derive(Clone, Debug)]
@@ -41,18 +41,23 @@ pub struct Robot {
     pub secret: Option<String>,
     /// Messages must contain it.
     pub keyword: Option<String>,
-    /// Whether the sender's address is not allowed.
-    pub refuses_ip: Arc<Mutex<bool>>,
+}
+
+/// A robot with what changes while it runs.
+pub struct Service {
+    robot: Robot,
+    refuses_ip: Mutex<bool>,
+}
+
+impl From<Robot> for Service {
+    fn from(robot: Robot) -> Self {
+        Self { robot, refuses_ip: Mutex::default() }
+    }
 }
 
 impl Default for Robot {
     fn default() -> Self {
-        Self {
-            token: "0b1f7d3c-feishu-token".into(),
-            secret: None,
-            keyword: None,
-            refuses_ip: Arc::default(),
-        }
+        Self { token: "0b1f7d3c-feishu-token".into(), secret: None, keyword: None }
     }
 }
 
@@ -68,7 +73,7 @@ impl Feishu {
     }
 }
 
-impl Rules for Robot {
+impl Rules for Service {
     const COUNTS: Counts = Counts::Requests;
 
     fn limiter() -> Limiter {
@@ -77,14 +82,14 @@ impl Rules for Robot {
     }
 
     fn path(&self) -> String {
-        format!("/open-apis/bot/v2/hook/{}", self.token)
+        format!("/open-apis/bot/v2/hook/{}", self.robot.token)
     }
 
     fn address(&self, call: &Call) -> Result<(), Refused> {
         let Some(token) = call.path.strip_prefix("/open-apis/bot/v2/hook/") else {
             return Err(Refused::text(404, "404 page not found"));
         };
-        if token != self.token {
+        if token != self.robot.token {
             let words = "param invalid: incoming webhook access token invalid";
             return Err(refused(19001, words));
         }
@@ -104,7 +109,7 @@ impl Rules for Robot {
         let kind = kind.ok_or_else(|| refused(19002, "params error, msg_type need"))?;
         let shown = content(&json, kind).ok_or_else(bad_request)?;
         let says = |part: &str| shown.title.contains(part) || shown.text.contains(part);
-        if self.keyword.as_deref().is_some_and(|keyword| !says(keyword)) {
+        if self.robot.keyword.as_deref().is_some_and(|keyword| !says(keyword)) {
             return Err(refused(19024, "Key Words Not Found"));
         }
         Ok(shown)
@@ -133,9 +138,9 @@ impl Rules for Robot {
     }
 }
 
-impl Robot {
+impl Service {
     fn check_signature(&self, json: &Value, now: Timestamp) -> Result<(), Refused> {
-        let Some(secret) = &self.secret else { return Ok(()) };
+        let Some(secret) = &self.robot.secret else { return Ok(()) };
         let field = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default();
         let timestamp = field("timestamp");
         let at = timestamp.parse().ok().and_then(|at| Timestamp::from_second(at).ok());

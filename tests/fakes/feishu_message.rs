@@ -17,7 +17,7 @@ pub(super) fn content(json: &Value, kind: &str) -> Option<Shown> {
         "interactive" => card(json.get("card")?)?,
         _ => return None,
     };
-    shown.kind = kind.to_owned();
+    kind.clone_into(&mut shown.kind);
     (!shown.text.trim().is_empty() || !shown.title.trim().is_empty()).then_some(shown)
 }
 
@@ -32,9 +32,9 @@ impl Mentions {
     /// The ids in `<at NAME=ID>`, with or without quotation marks.
     fn add_all(&mut self, text: &str, name: &str) {
         for tag in between(text, "<at ", ">") {
-            let id =
-                tag.split_once(&format!("{name}=")).map(|(_, id)| id.trim_matches(['"', '\'']));
-            id.into_iter().for_each(|id| self.add(id));
+            if let Some((_, id)) = tag.split_once(&format!("{name}=")) {
+                self.add(id.trim_matches(['"', '\'']));
+            }
         }
     }
 }

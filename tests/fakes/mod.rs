@@ -8,7 +8,7 @@
 //!
 //! ```ignore
 //! let robot = Robot { secret: Some("SEC1".into()), ..Robot::default() };
-//! let service = DingTalk::start(robot).await;      // WeComRobot, WeComApp, Feishu, Slack, Teams
+//! let service = DingTalk::start(robot).await;      // see below for the others
 //! let url = service.url();                         // with its token or key, where a URL has one
 //! service.limit(5, Duration::from_secs(1));        // instead of the documented limit
 //! service.penalty(Duration::from_secs(2));         // and how long it refuses after it was exceeded
@@ -20,10 +20,22 @@
 //! service.stop().await; service.start_again();     // its port refuses connections meanwhile
 //! ```
 //!
-//! What only some have: `DingTalk`, `WeComApp` and `Feishu` can `refuse_ip(true)`; `DingTalk` and
-//! `Feishu` know a keyword; `WeComApp` has tokens (`expire_token`, `forget_token`,
+//! | service | settings |
+//! |---|---|
+//! | [`dingtalk::DingTalk`] | [`dingtalk::Robot`]: token, secret, keyword, unsafe link, language |
+//! | [`wecom_robot::WeComRobot`] | [`wecom_robot::Robot`]: key, whether it takes `\uXXXX` |
+//! | [`wecom_app::WeComApp`] | [`wecom_app::App`]: company, secret, number, members, lifetime of tokens |
+//! | [`feishu::Feishu`] | [`feishu::Robot`]: token, secret, keyword |
+//! | [`slack::Slack`] | [`slack::Hook`]: the three parts of its path |
+//! | [`teams::Teams`] | [`teams::Hook`]: a workflow, or `Hook::connector()`, a legacy one |
+//!
+//! A [`chat::Message`] has `title`, `text`, `mentions`, `kind`, for an application `receivers`, and
+//! when it came with which body.
+//!
+//! What only some have: `DingTalk`, `WeComApp` and `Feishu` can `refuse_ip(true)`; `DingTalk` can
+//! `disable(true)`; `WeComApp` has tokens (`expire_token`, `forget_token`,
 //! `token_requests`, `answer_next_token`) and messages that it accepts and nobody sees (`lost`).
-//! `tests/chat_fakes.rs` tests the fakes, also with clients of the services that others wrote.
+//! `tests/chat_fakes/` tests the fakes, also with clients of the services that others wrote.
 
 // Every test uses its own part, and all of it is public to all of them.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]

@@ -61,7 +61,7 @@ impl Reply {
     }
 
     /// The same with another header.
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn with(mut self, name: &'static str, value: &impl ToString) -> Self {
         if let Self::Full { headers, .. } = &mut self {
             headers.push((name, value.to_string()));
         }

@@ -37,13 +37,13 @@ pub type Slack = Fake<Hook>;
 #[derive(Clone, Debug)]
 pub struct Hook {
     pub team: String,
-    pub hook: String,
+    pub id: String,
     pub token: String,
 }
 
 impl Default for Hook {
     fn default() -> Self {
-        Self { team: "T0TEAM".into(), hook: "B0HOOK".into(), token: "slack-token".into() }
+        Self { team: "T0TEAM".into(), id: "B0HOOK".into(), token: "slack-token".into() }
     }
 }
 
@@ -55,7 +55,7 @@ impl Rules for Hook {
     }
 
     fn path(&self) -> String {
-        format!("/services/{}/{}/{}", self.team, self.hook, self.token)
+        format!("/services/{}/{}/{}", self.team, self.id, self.token)
     }
 
     fn address(&self, call: &Call) -> Result<(), Refused> {
@@ -69,7 +69,7 @@ impl Rules for Hook {
         if *team != self.team {
             return Err(Refused::text(404, "no_team"));
         }
-        if *hook != self.hook {
+        if *hook != self.id {
             return Err(Refused::text(404, "no_service"));
         }
         if *token != self.token {
@@ -107,7 +107,7 @@ impl Rules for Hook {
     fn too_fast(&self, wait: Duration) -> Refused {
         let mut refused = Refused::text(429, "rate_limited");
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        refused.reply = refused.reply.with("retry-after", seconds);
+        refused.reply = refused.reply.with("retry-after", &seconds);
         refused
     }
 

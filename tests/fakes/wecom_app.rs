@@ -25,7 +25,7 @@
 //! otherwise, at most 4 hours) before. [`WeComApp::lost`] knows.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
@@ -40,7 +40,7 @@ use super::wecom_token::Tokens;
 use super::window::{Limiter, Rate};
 
 /// The service.
-pub type WeComApp = Fake<App>;
+pub type WeComApp = Fake<Service>;
 
 /// An application, the company it belongs to, and the members who see it.
 #[derive(Clone, Debug)]
@@ -51,13 +51,23 @@ pub struct App {
     pub members: Vec<String>,
     /// How long a token is valid.
     pub token_lifetime: Duration,
-    /// What happened to it so far.
-    pub state: Arc<Mutex<State>>,
+}
+
+/// An application with what happened to it so far.
+pub struct Service {
+    pub(super) app: App,
+    pub(super) state: Mutex<State>,
+}
+
+impl From<App> for Service {
+    fn from(app: App) -> Self {
+        Self { app, state: Mutex::default() }
+    }
 }
 
 /// What a running application knows.
 #[derive(Debug, Default)]
-pub struct State {
+pub(super) struct State {
     pub(super) tokens: Tokens,
     refuses_ip: bool,
     /// When a body was last shown that asked for the check.
@@ -89,7 +99,6 @@ impl Default for App {
             agent_id: 1_000_002,
             members: vec!["zhang".into(), "li".into()],
             token_lifetime: Duration::from_secs(7200),
-            state: Arc::default(),
         }
     }
 }
@@ -106,7 +115,7 @@ impl WeComApp {
     }
 }
 
-impl Rules for App {
+impl Rules for Service {
     const COUNTS: Counts = Counts::Delivered;
 
     fn limiter() -> Limiter {
@@ -143,7 +152,7 @@ impl Rules for App {
         if !["text", "markdown"].contains(&kind) {
             return Err(refused(40008, "invalid message type"));
         }
-        if json.get("agentid") != Some(&json!(self.agent_id)) {
+        if json.get("agentid") != Some(&json!(self.app.agent_id)) {
             return Err(refused(40056, "invalid agentid"));
         }
         let content = text(&json, &format!("/{kind}/content")).map_err(unfit)?;
@@ -189,7 +198,7 @@ impl Rules for App {
     }
 }
 
-impl App {
+impl Service {
     /// Members who get a message.
     fn receivers(&self, json: &Value) -> Result<Vec<String>, Refused> {
         for (field, limit) in [("touser", 1000), ("toparty", 100), ("totag", 100)] {
@@ -200,7 +209,7 @@ impl App {
         let users = ids(json, "touser")?;
         let everyone = users == ["@all"];
         let named = |member: &&String| everyone || users.contains(member);
-        let receivers: Vec<_> = self.members.iter().filter(named).cloned().collect();
+        let receivers: Vec<_> = self.app.members.iter().filter(named).cloned().collect();
         if receivers.is_empty() {
             return Err(refused(81013, "user & party & tag all invalid"));
         }
@@ -209,7 +218,7 @@ impl App {
 
     fn accepted(&self, json: &Value, number: u64) -> Reply {
         let mut users = ids(json, "touser").unwrap_or_default();
-        users.retain(|user| user != "@all" && !self.members.contains(user));
+        users.retain(|user| user != "@all" && !self.app.members.contains(user));
         let other = |field| ids(json, field).unwrap_or_default().join("|");
         let body = json!({
             "errcode": 0, "errmsg": "ok", "invaliduser": users.join("|"),

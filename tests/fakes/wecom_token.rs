@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::chat::{Refused, Scripted, locked};
 use super::service::{Call, Reply};
-use super::wecom_app::{App, WeComApp};
+use super::wecom_app::{Service, WeComApp};
 use super::wecom_robot::refused;
 
 /// The tokens of an application so far.
@@ -54,7 +54,7 @@ impl Tokens {
     }
 }
 
-impl App {
+impl Service {
     /// The answer to `gettoken`.
     pub(super) fn token(&self, call: &Call) -> Reply {
         let mut state = locked(&self.state);
@@ -71,7 +71,7 @@ impl App {
         if let Some(refused) = refused {
             return refused.reply;
         }
-        let (token, left) = state.tokens.current(self.token_lifetime);
+        let (token, left) = state.tokens.current(self.app.token_lifetime);
         let body = json!({
             "errcode": 0, "errmsg": "ok", "access_token": token,
             "expires_in": left.as_secs(),
@@ -81,10 +81,10 @@ impl App {
 
     fn may_have_token(&self, call: &Call) -> Result<(), Refused> {
         Refused::unless_at(call, &Method::GET, "/cgi-bin/gettoken")?;
-        if call.query("corpid") != Some(&self.corp_id) {
+        if call.query("corpid") != Some(&self.app.corp_id) {
             return Err(refused(40013, "invalid corpid"));
         }
-        if call.query("corpsecret") != Some(&self.secret) {
+        if call.query("corpsecret") != Some(&self.app.secret) {
             return Err(refused(40001, "invalid credential"));
         }
         Ok(())
