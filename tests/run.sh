@@ -51,6 +51,8 @@ fi
 
 step "servers of the rig"
 tests/rig/build.sh
+step "clients of chat services"
+tests/clients/run.sh
 step "tests"
 # With what they print: figures and seeds are part of the result.
 cargo test --workspace --no-fail-fast -- --show-output

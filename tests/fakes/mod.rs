@@ -1,7 +1,59 @@
 //! Services that the tests of sinks talk to: real sockets on free ports, answers as told.
+//!
+//! # Chat services
+//!
+//! [`dingtalk`], [`wecom_robot`], [`wecom_app`], [`feishu`], [`slack`] and [`teams`] are as strict
+//! as the services they stand for: they check what those check, answer with their words, and count
+//! against their limits. Their names are the same everywhere, from [`chat::Fake`]:
+//!
+//! ```ignore
+//! let robot = Robot { secret: Some("SEC1".into()), ..Robot::default() };
+//! let service = DingTalk::start(robot).await;      // see below for the others
+//! let url = service.url();                         // with its token or key, where a URL has one
+//! service.limit(5, Duration::from_secs(1));        // instead of the documented limit
+//! service.penalty(Duration::from_secs(2));         // and how long it refuses after it was exceeded
+//! service.answer_next(2, Scripted::Code(-1, "system busy"));   // then strict again
+//! service.until(|messages| messages.len() == 3).await;         // wrap it in a timeout
+//! service.messages();                              // accepted ones, in order, as people see them
+//! service.refusals();                              // each with its code and the reason
+//! service.clock_is(SignedDuration::from_hours(2)); // its clock, against ours
+//! service.stop().await; service.start_again();     // its port refuses connections meanwhile
+//! ```
+//!
+//! | service | settings |
+//! |---|---|
+//! | [`dingtalk::DingTalk`] | [`dingtalk::Robot`]: token, secret, keyword, unsafe link, language |
+//! | [`wecom_robot::WeComRobot`] | [`wecom_robot::Robot`]: key, whether it takes `\uXXXX` |
+//! | [`wecom_app::WeComApp`] | [`wecom_app::App`]: company, secret, number, members, lifetime of tokens |
+//! | [`feishu::Feishu`] | [`feishu::Robot`]: token, secret, keyword |
+//! | [`slack::Slack`] | [`slack::Hook`]: the three parts of its path |
+//! | [`teams::Teams`] | [`teams::Hook`]: a workflow, or `Hook::connector()`, a legacy one |
+//!
+//! A [`chat::Message`] has `title`, `text`, `mentions`, `kind`, for an application `receivers`, and
+//! when it came with which body.
+//!
+//! What only some have: `DingTalk`, `WeComApp` and `Feishu` can `refuse_ip(true)`; `DingTalk` can
+//! `disable(true)`; `WeComApp` has tokens (`expire_token`, `forget_token`,
+//! `token_requests`, `answer_next_token`) and messages that it accepts and nobody sees (`lost`).
+//! `tests/chat_fakes/` tests the fakes, also with clients of the services that others wrote.
 
 // Every test uses its own part, and all of it is public to all of them.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
+pub mod chat;
+pub mod dingtalk;
+pub mod feishu;
+pub mod feishu_message;
 pub mod http;
+pub mod mrkdwn;
 pub mod records;
+pub mod schema;
+pub mod service;
+pub mod signature;
+pub mod slack;
+pub mod teams;
+pub mod teams_card;
+pub mod wecom_app;
+pub mod wecom_robot;
+pub mod wecom_token;
+pub mod window;
