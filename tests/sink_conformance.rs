@@ -93,7 +93,7 @@ fn outcomes(delivery: Delivery, count: usize) -> Vec<Outcome> {
             outcomes
         }
         Delivery::Whole(outcome) => vec![outcome; count],
-        Delivery::Part { records, .. } => panic!("{records} of {count} records had room"),
+        Delivery::Part { records, .. } => panic!("{records:?} of {count} records had room"),
     }
 }
 
@@ -209,7 +209,7 @@ async fn a_record_that_is_refused_does_not_stop_the_others() {
                 let alone = outcomes(sink.deliver(&records[1..2]).await, 1);
                 assert!(matches!(alone[0], Outcome::Rejected { .. }), "{alone:?}");
             }
-            Delivery::Part { records, .. } => panic!("{records} of 3 records had room"),
+            Delivery::Part { records, .. } => panic!("{records:?} of 3 records had room"),
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) const CURSOR: u8 = 4;
 pub(super) const REVISION: [u8; 1] = [5];
 /// How much of a quota was used: quota.
 pub(super) const USAGE: u8 = 6;
+/// What is done beyond a cursor: sink, stream.
+pub(super) const AHEAD: u8 = 7;
 
 /// Builds a key.
 #[derive(Debug, Clone)]

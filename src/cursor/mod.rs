@@ -8,6 +8,7 @@
 //! 3. A loss is durable no later than any cursor that moved past it.
 //! 4. Cursors are few and precious: a second copy of them survives the loss of the database.
 
+mod ahead;
 mod copy;
 #[cfg(test)]
 mod format_tests;

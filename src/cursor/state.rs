@@ -43,6 +43,7 @@ pub(super) struct Memory {
     pub(super) letters: HashMap<String, u64>,
     losses: BTreeMap<(String, StreamId), Vec<Loss>>,
     pub(super) usages: HashMap<String, Usage>,
+    pub(super) ahead: BTreeMap<(String, StreamId), Vec<Position>>,
     /// What the next commit writes.
     pub(super) pending: Pending,
     pub(super) revision: u64,
@@ -161,8 +162,19 @@ impl State {
             .collect()
     }
 
-    /// Moves a cursor.
+    /// Moves a cursor. Nothing beyond it is done.
     pub fn move_cursor(&self, sink: &str, stream: &StreamId, cursor: Cursor) {
+        self.move_cursor_with(sink, stream, cursor, Vec::new());
+    }
+
+    /// Moves a cursor beyond which the records at the positions `ahead` are done.
+    pub fn move_cursor_with(
+        &self,
+        sink: &str,
+        stream: &StreamId,
+        cursor: Cursor,
+        ahead: Vec<Position>,
+    ) {
         let key = Key::new(keys::CURSOR).name(sink).name(stream.as_str()).bytes();
         let stored = StoredCursor {
             position: cursor.position.clone(),
@@ -172,6 +184,7 @@ impl State {
         let mut memory = self.memory();
         memory.put(key, &stored);
         memory.cursors.insert((sink.to_owned(), stream.clone()), cursor);
+        memory.set_ahead(sink, stream, ahead);
     }
 
     /// Keeps a dead letter; durable no later than any cursor moved after this call.
@@ -390,6 +403,7 @@ impl Memory {
             memory.revision = decode(path, "a revision", &value)?;
         }
         memory.load_usages(database)?;
+        memory.load_ahead(database)?;
         memory.letters = letters::counts(database)?;
         memory.durable.clone_from(&memory.cursors);
         Ok(memory)
@@ -445,7 +459,7 @@ fn keep_gap(gaps: &mut Vec<Gap>, mut gap: Gap) -> Gap {
     gap
 }
 
-fn sink_and_stream(key: &[u8]) -> Option<(String, StreamId)> {
+pub(super) fn sink_and_stream(key: &[u8]) -> Option<(String, StreamId)> {
     let mut parts = Parts::of(key)?;
     Some((parts.name()?.to_owned(), parts.stream()?))
 }

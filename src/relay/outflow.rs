@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
 use super::report::SinkReport;
-use super::runner::{Mark, Profile, Runner};
+use super::runner::{Mark, Profile, Runner, Start};
 use super::status::{FailureStatus, SinkState};
 use super::survey::begin_of;
 use crate::cursor::{Place, State};
@@ -71,7 +71,12 @@ impl Outflow {
             let (position, sequence) =
                 cursor.map_or((None, 0), |cursor| (cursor.position, cursor.sequence));
             let feed = stream.reader(position.clone()).wanting(&profile.filter);
-            (stream.id().clone(), feed, Mark { position, sequence })
+            Start {
+                stream: stream.id().clone(),
+                feed,
+                mark: Mark { position, sequence },
+                ahead: self.state.ahead(self.report.name(), stream.id()),
+            }
         };
         let tracks = self.streams.iter().map(track).collect();
         let (report, stop) = (self.report.clone(), self.stop.clone());

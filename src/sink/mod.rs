@@ -66,11 +66,11 @@ pub enum Delivery {
     /// The service answered for the batch as a whole. When that is [`Outcome::Rejected`], the
     /// runner halves the batch until it has found the record that is to blame.
     Whole(Outcome),
-    /// Only the first `records` of the batch went out, as one whole with this outcome; there was no
-    /// room for those behind them, which are handed over again.
+    /// Only some records of the batch went out, as one whole with this outcome; there was no room for
+    /// the others, which are handed over again.
     Part {
-        /// How many; at least one.
-        records: usize,
+        /// Their places in the batch, in order; at least one.
+        records: Vec<usize>,
         /// What became of them.
         outcome: Outcome,
     },

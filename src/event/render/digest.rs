@@ -14,8 +14,8 @@ use super::{Markup, Moment, Notice, cut, on_one_line};
 pub struct Group<'a> {
     /// The newest of them, whose message is shown.
     pub newest: &'a Notice,
-    /// How many there are.
-    pub records: usize,
+    /// Their places among all records, in order.
+    pub members: Vec<usize>,
     /// When the first of them happened.
     pub first: Timestamp,
     /// When the last of them happened.
@@ -27,8 +27,6 @@ pub struct Group<'a> {
 pub struct Digest<'a> {
     /// The groups, in order.
     pub groups: Vec<Group<'a>>,
-    /// How many records are in them.
-    pub records: usize,
 }
 
 impl<'a> Digest<'a> {
@@ -37,22 +35,38 @@ impl<'a> Digest<'a> {
     pub fn of(notices: &'a [Notice]) -> Self {
         let mut groups: Vec<Group<'a>> = Vec::new();
         let mut known: HashMap<[&str; 4], usize> = HashMap::new();
-        for notice in notices {
+        for (place, notice) in notices.iter().enumerate() {
             let key = [&*notice.namespace, &*notice.kind, &*notice.name, &*notice.reason];
             let index = *known.entry(key).or_insert(groups.len());
             match groups.get_mut(index) {
-                Some(group) => group.take(notice),
-                None => groups.push(Group::begin(notice)),
+                Some(group) => group.take(place, notice),
+                None => groups.push(Group::begin(place, notice)),
             }
         }
         groups.sort_by_key(Group::rank);
-        Self { groups, records: notices.len() }
+        Self { groups }
+    }
+
+    /// The first groups of it.
+    #[must_use]
+    pub fn front(&self, groups: usize) -> Self {
+        Self { groups: self.groups[..groups.min(self.groups.len())].to_vec() }
+    }
+
+    /// The places of its records, in order.
+    #[must_use]
+    pub fn members(&self) -> Vec<usize> {
+        let mut members: Vec<_> =
+            self.groups.iter().flat_map(|group| group.members.iter().copied()).collect();
+        members.sort_unstable();
+        members
     }
 
     /// The headline, unmarked: what a phone shows.
     #[must_use]
     pub fn title(&self) -> String {
-        let (records, groups) = (self.records, self.groups.len());
+        let records: usize = self.groups.iter().map(|group| group.members.len()).sum();
+        let groups = self.groups.len();
         let warnings = self.groups.iter().filter(|group| group.newest.level == "Warning").count();
         let about = if groups == 1 { "thing" } else { "things" };
         let warnings = match warnings {
@@ -75,12 +89,12 @@ impl<'a> Digest<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn begin(notice: &'a Notice) -> Self {
-        Self { newest: notice, records: 1, first: notice.seen, last: notice.seen }
+    fn begin(place: usize, notice: &'a Notice) -> Self {
+        Self { newest: notice, members: vec![place], first: notice.seen, last: notice.seen }
     }
 
-    fn take(&mut self, notice: &'a Notice) {
-        self.records += 1;
+    fn take(&mut self, place: usize, notice: &'a Notice) {
+        self.members.push(place);
         self.first = self.first.min(notice.seen);
         self.last = self.last.max(notice.seen);
         self.newest = notice;
@@ -101,7 +115,7 @@ impl<'a> Group<'a> {
         let mark = if level == "Normal" { String::new() } else { markup.strong(level) + " " };
         let object = (markup.escape)(&self.newest.object()).into_owned();
         let (reason, times) = (markup.strong(reason), self.times(zone, day));
-        let head = format!("{mark}{object} {reason} ×{} {times}", self.records);
+        let head = format!("{mark}{object} {reason} ×{} {times}", self.members.len());
         let message = on_one_line(message);
         let message = cut(&message, limit);
         if message.is_empty() {

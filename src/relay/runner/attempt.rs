@@ -170,8 +170,12 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             return;
         }
         self.metrics().delivered.inc_by(verdict.accepted as u64);
-        if let Some(mark) = batch.advance() {
-            self.commit(index, mark);
+        let ahead: Vec<_> =
+            batch.flight.done_ahead().map(|record| record.position.clone()).collect();
+        let mark = batch.advance();
+        if mark.is_some() || !ahead.is_empty() {
+            let mark = mark.unwrap_or_else(|| self.tracks[index].lane.cursor().clone());
+            self.commit(index, mark, ahead);
             self.tell_oldest(index, batch);
         }
         if self.failing.is_some() {

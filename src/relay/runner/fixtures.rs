@@ -33,7 +33,11 @@ pub(crate) fn record(version: u64) -> Record {
 }
 
 pub(crate) fn version(record: &Record) -> u64 {
-    record.position.resource_version.as_str().parse().expect("digits")
+    version_at(&record.position)
+}
+
+pub(crate) fn version_at(position: &Position) -> u64 {
+    position.resource_version.as_str().parse().expect("digits")
 }
 
 /// Records of these versions, which are also their running numbers.
@@ -67,7 +71,8 @@ impl Feed for ScriptedFeed {
 /// What a runner wrote, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Entry {
-    Moved(StreamId, Mark),
+    /// With what is done beyond it.
+    Moved(StreamId, Mark, Vec<Position>),
     Accepted(u64),
     Buried(u64, String),
     Lost(Loss),
@@ -84,10 +89,19 @@ impl Book {
     /// Sequences the cursor moved to.
     pub(crate) fn moves(&self) -> Vec<u64> {
         let moved = |entry: &Entry| match entry {
-            Entry::Moved(_, mark) => Some(mark.sequence),
+            Entry::Moved(_, mark, _) => Some(mark.sequence),
             _ => None,
         };
         self.entries().iter().filter_map(moved).collect()
+    }
+
+    /// What was done beyond the cursor when it last moved.
+    pub(crate) fn ahead(&self) -> Vec<Position> {
+        let moved = |entry: Entry| match entry {
+            Entry::Moved(_, _, ahead) => Some(ahead),
+            _ => None,
+        };
+        self.entries().into_iter().rev().find_map(moved).unwrap_or_default()
     }
 
     fn usages(&self) -> MutexGuard<'_, HashMap<String, Usage>> {
@@ -100,8 +114,8 @@ impl Book {
 }
 
 impl Ledger for Book {
-    fn move_cursor(&self, _sink: &str, stream: &StreamId, mark: Mark) {
-        self.enter(Entry::Moved(stream.clone(), mark));
+    fn move_cursor(&self, _sink: &str, stream: &StreamId, mark: Mark, ahead: Vec<Position>) {
+        self.enter(Entry::Moved(stream.clone(), mark, ahead));
     }
 
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
@@ -132,6 +146,8 @@ pub(crate) enum Act {
     Answer(Delivery),
     /// An outcome for each record, over and over.
     Sort(Vec<u8>),
+    /// Accepts the records at those of these places that there are.
+    TakePart(Vec<usize>),
     TakeTime(Duration),
     Panic,
 }
@@ -173,7 +189,7 @@ impl Stage {
             Delivery::Whole(outcome) => *outcome == Outcome::Accepted,
             Delivery::Each(each) => each.len() == batch.len() && each[index] == Outcome::Accepted,
             Delivery::Part { records, outcome } => {
-                index < *records && *outcome == Outcome::Accepted
+                records.contains(&index) && *outcome == Outcome::Accepted
             }
         };
         let accepted = batch.iter().enumerate().filter(|(index, _)| accepted(*index));
@@ -207,6 +223,10 @@ impl Sink for Stage {
                 let codes = codes.iter().cycle().take(batch.len());
                 Delivery::Each(codes.map(|code| outcome(*code)).collect())
             }
+            Act::TakePart(places) => Delivery::Part {
+                records: places.into_iter().filter(|place| *place < batch.len()).collect(),
+                outcome: Outcome::Accepted,
+            },
             Act::TakeTime(duration) => {
                 tokio::time::sleep(duration).await;
                 Delivery::Whole(Outcome::Accepted)

@@ -4,11 +4,11 @@
 //! 1. A record that is done is never sent again.
 //! 2. A record is done when it was accepted or rejected by itself, and in no other way.
 //! 3. The finished prefix, which is all a cursor may pass, ends before the first record that is not done.
-//! 4. Records go out in order; of a batch in portions the earlier portion is done before the later begins.
+//! 4. Records go out in order, but for those a sink found no room for; of a batch in portions the earlier
+//!    portion is done before the later begins.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::event::Record;
@@ -20,8 +20,8 @@ use crate::sink::{Delivery, Outcome};
 pub(crate) struct Flight {
     records: Vec<Record>,
     done: Vec<bool>,
-    /// What is left to send, in order, never empty ranges; the first is the one in hand.
-    portions: VecDeque<Range<usize>>,
+    /// What is left to send, each in order and never empty; the first is the one in hand.
+    portions: VecDeque<Vec<usize>>,
     finished: usize,
 }
 
@@ -56,86 +56,86 @@ pub(crate) enum Blocked {
 impl Flight {
     /// A batch of which nothing was sent yet.
     pub(crate) fn new(records: Vec<Record>) -> Self {
-        let count = records.len();
-        let portions = (count > 0).then_some(0..count).into_iter().collect();
-        Self { done: vec![false; count], records, portions, finished: 0 }
+        let all: Vec<usize> = (0..records.len()).collect();
+        let portions = (!all.is_empty()).then_some(all).into_iter().collect();
+        Self { done: vec![false; records.len()], records, portions, finished: 0 }
     }
 
     /// What to send next, in order, or `None` when every record is done.
     ///
-    /// Records are copied only when a part of the portion in hand is done already.
+    /// Records are copied only when those between the portion's first and last are not all in it.
     pub(crate) fn next(&self) -> Option<Cow<'_, [Record]>> {
-        let portion = self.portions.front()?.clone();
-        if self.done[portion.clone()].contains(&true) {
-            let left = self.left_of(portion).map(|index| self.records[index].clone());
-            return Some(Cow::Owned(left.collect()));
+        let portion = self.portions.front()?;
+        match portion.as_slice() {
+            [first, .., last] if last - first + 1 == portion.len() => {
+                Some(Cow::Borrowed(&self.records[*first..=*last]))
+            }
+            _ => Some(portion.iter().map(|index| self.records[*index].clone()).collect()),
         }
-        Some(Cow::Borrowed(&self.records[portion]))
     }
 
     /// Takes note of what became of the records [`Self::next`] gave.
     pub(crate) fn settle(&mut self, delivery: Delivery) -> Verdict {
-        let Some(portion) = self.portions.pop_front() else { return Verdict::default() };
-        let sent: Vec<usize> = self.left_of(portion.clone()).collect();
+        let Some(sent) = self.portions.pop_front() else { return Verdict::default() };
         match delivery {
-            Delivery::Whole(outcome) => self.settle_whole(portion, &sent, &outcome),
-            Delivery::Part { records, outcome } if (1..=sent.len()).contains(&records) => {
-                let end = sent.get(records).copied().unwrap_or(portion.end);
-                if end < portion.end {
-                    self.portions.push_front(end..portion.end);
+            Delivery::Whole(outcome) => self.settle_whole(sent, &outcome),
+            Delivery::Part { records, outcome } if is_part(&records, sent.len()) => {
+                let (part, rest) = split(sent, &records);
+                if !rest.is_empty() {
+                    self.portions.push_front(rest);
                 }
-                self.settle_whole(portion.start..end, &sent[..records], &outcome)
+                self.settle_whole(part, &outcome)
             }
             Delivery::Each(outcomes) if outcomes.len() == sent.len() => {
-                self.settle_each(portion, sent.into_iter().zip(outcomes))
+                self.settle_each(sent.into_iter().zip(outcomes))
             }
-            Delivery::Each(outcomes) => self.distrust(portion, outcomes.len(), sent.len()),
-            Delivery::Part { records, .. } => self.distrust(portion, records, sent.len()),
+            Delivery::Each(outcomes) => self.distrust(sent, outcomes.len()),
+            Delivery::Part { records, .. } => self.distrust(sent, records.len()),
         }
     }
 
     /// A refused whole is halved, until the record that is to blame stands alone.
-    fn settle_whole(
-        &mut self,
-        portion: Range<usize>,
-        sent: &[usize],
-        outcome: &Outcome,
-    ) -> Verdict {
+    fn settle_whole(&mut self, mut sent: Vec<usize>, outcome: &Outcome) -> Verdict {
         if matches!(outcome, Outcome::Rejected { .. }) && sent.len() > 1 {
-            let middle = sent[sent.len() / 2];
-            self.portions.push_front(middle..portion.end);
-            self.portions.push_front(portion.start..middle);
+            let later = sent.split_off(sent.len() / 2);
+            self.portions.push_front(later);
+            self.portions.push_front(sent);
             return Verdict::default();
         }
-        self.settle_each(portion, sent.iter().map(|index| (*index, outcome.clone())))
+        self.settle_each(sent.into_iter().map(|index| (index, outcome.clone())))
     }
 
-    fn settle_each(
-        &mut self,
-        portion: Range<usize>,
-        outcomes: impl Iterator<Item = (usize, Outcome)>,
-    ) -> Verdict {
+    fn settle_each(&mut self, outcomes: impl Iterator<Item = (usize, Outcome)>) -> Verdict {
         let mut verdict = Verdict::default();
+        let mut left = Vec::new();
         for (index, outcome) in outcomes {
             self.enter(index, outcome, &mut verdict);
+            if !self.done[index] {
+                left.push(index);
+            }
         }
-        if self.done[portion.clone()].contains(&false) {
-            self.portions.push_front(portion);
+        if !left.is_empty() {
+            self.portions.push_front(left);
         }
         self.finished += self.done[self.finished..].iter().take_while(|done| **done).count();
         verdict
     }
 
-    fn distrust(&mut self, portion: Range<usize>, outcomes: usize, sent: usize) -> Verdict {
-        self.portions.push_front(portion);
+    fn distrust(&mut self, sent: Vec<usize>, outcomes: usize) -> Verdict {
+        let cause = format!(
+            "the sink gave {outcomes} outcomes for {} records, so none of them can be trusted",
+            sent.len()
+        );
+        self.portions.push_front(sent);
         let mut verdict = Verdict::default();
-        verdict.block(Blocked::Retry {
-            after: None,
-            cause: format!(
-                "the sink gave {outcomes} outcomes for {sent} records, so none of them can be trusted"
-            ),
-        });
+        verdict.block(Blocked::Retry { after: None, cause });
         verdict
+    }
+
+    /// Records that are done although one before them is not.
+    pub(crate) fn done_ahead(&self) -> impl Iterator<Item = &Record> {
+        let behind = self.records.iter().zip(&self.done).skip(self.finished);
+        behind.filter(|(_, done)| **done).map(|(record, _)| record)
     }
 
     /// Number of records at the front of the batch that are done.
@@ -146,10 +146,6 @@ impl Flight {
     /// The whole batch, in order.
     pub(crate) fn records(&self) -> &[Record] {
         &self.records
-    }
-
-    fn left_of(&self, portion: Range<usize>) -> impl Iterator<Item = usize> {
-        portion.filter(|index| !self.done[*index])
     }
 
     fn enter(&mut self, index: usize, outcome: Outcome, verdict: &mut Verdict) {
@@ -169,6 +165,24 @@ impl Flight {
             Outcome::Hold { cause } => verdict.block(Blocked::Hold { cause }),
         }
     }
+}
+
+/// Whether these can be places in a batch of so many records: at least one, in order, none twice.
+fn is_part(places: &[usize], count: usize) -> bool {
+    let ordered = places.windows(2).all(|pair| pair[0] < pair[1]);
+    ordered && places.last().is_some_and(|last| *last < count)
+}
+
+/// The records at these places, and the others.
+fn split(sent: Vec<usize>, places: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut part = vec![false; sent.len()];
+    for place in places {
+        part[*place] = true;
+    }
+    let (in_part, others): (Vec<_>, Vec<_>) =
+        sent.into_iter().zip(part).partition(|(_, is_in)| *is_in);
+    let index = |(index, _)| index;
+    (in_part.into_iter().map(index).collect(), others.into_iter().map(index).collect())
 }
 
 impl Verdict {
@@ -257,23 +271,27 @@ mod tests {
 
     #[test]
     fn what_found_no_room_is_sent_next() {
-        let mut flight = flight(5);
-        let part = |records, outcome| Delivery::Part { records, outcome };
-        assert_eq!(flight.settle(part(2, Outcome::Accepted)).accepted, 2);
-        assert_eq!(flight.finished(), 2);
-        assert_eq!(versions(&flight.next().expect("the rest")), [3, 4, 5]);
-        assert!(flight.settle(part(2, retry(None))).blocked.is_some());
-        assert_eq!(versions(&flight.next().expect("the same part")), [3, 4]);
+        let mut flight = flight(6);
+        let part = |records: &[usize], outcome| Delivery::Part { records: records.into(), outcome };
+        assert_eq!(flight.settle(part(&[0, 2, 5], Outcome::Accepted)).accepted, 3);
+        assert_eq!(flight.finished(), 1);
+        let ahead: Vec<_> = flight.done_ahead().cloned().collect();
+        assert_eq!(versions(&ahead), [3, 6]);
+        assert_eq!(versions(&flight.next().expect("the rest")), [2, 4, 5]);
+        assert!(flight.settle(part(&[0, 2], retry(None))).blocked.is_some());
+        assert_eq!(versions(&flight.next().expect("the same part")), [2, 5]);
         flight.settle(Delivery::Whole(rejected()));
-        assert_eq!(versions(&flight.next().expect("halved")), [3]);
-        flight.settle(part(1, Outcome::Accepted));
-        flight.settle(part(1, Outcome::Accepted));
-        assert_eq!(versions(&flight.next().expect("the rest")), [5]);
-        for impossible in [0, 2] {
+        assert_eq!(versions(&flight.next().expect("halved")), [2]);
+        flight.settle(part(&[0], Outcome::Accepted));
+        flight.settle(part(&[0], Outcome::Accepted));
+        assert_eq!(flight.finished(), 3);
+        assert_eq!(versions(&flight.next().expect("the rest")), [4]);
+        for impossible in [&[][..], &[1], &[0, 0]] {
             assert!(flight.settle(part(impossible, Outcome::Accepted)).blocked.is_some());
         }
-        assert_eq!(flight.settle(part(1, Outcome::Accepted)).accepted, 1);
-        assert_eq!((flight.finished(), flight.next()), (5, None));
+        assert_eq!(flight.settle(part(&[0], Outcome::Accepted)).accepted, 1);
+        assert_eq!((flight.finished(), flight.next()), (6, None));
+        assert_eq!(flight.done_ahead().count(), 0);
     }
 
     #[test]
@@ -299,7 +317,7 @@ mod tests {
     enum Answer {
         Whole(u8),
         Each(Vec<u8>),
-        Part(usize, u8),
+        Part(Vec<usize>, u8),
         Miscounted(usize),
     }
 
@@ -307,7 +325,8 @@ mod tests {
         prop_oneof![
             (0u8..4).prop_map(Answer::Whole),
             proptest::collection::vec(0u8..4, 12).prop_map(Answer::Each),
-            (0usize..12, 0u8..4).prop_map(|(records, code)| Answer::Part(records, code)),
+            (proptest::collection::btree_set(0usize..12, 0..12), 0u8..4)
+                .prop_map(|(records, code)| Answer::Part(records.into_iter().collect(), code)),
             (0usize..20).prop_map(Answer::Miscounted),
         ]
     }
@@ -319,7 +338,7 @@ mod tests {
                 Delivery::Each(codes.iter().cycle().take(sent).map(|code| outcome(*code)).collect())
             }
             Answer::Part(records, code) => {
-                Delivery::Part { records: *records, outcome: outcome(*code) }
+                Delivery::Part { records: records.clone(), outcome: outcome(*code) }
             }
             Answer::Miscounted(count) if *count == sent => {
                 Delivery::Each(vec![Outcome::Accepted; sent + 1])
@@ -346,7 +365,10 @@ mod tests {
                 let accepted: Vec<u64> = match &delivery {
                     Delivery::Whole(Outcome::Accepted) => sent.clone(),
                     Delivery::Part { records, outcome: Outcome::Accepted }
-                        if *records <= sent.len() => sent[..*records].to_vec(),
+                        if is_part(records, sent.len()) =>
+                    {
+                        records.iter().map(|place| sent[*place]).collect()
+                    }
                     Delivery::Each(each) if each.len() == sent.len() => sent.iter().zip(each)
                         .filter(|(_, outcome)| **outcome == Outcome::Accepted)
                         .map(|(version, _)| *version).collect(),

@@ -3,9 +3,10 @@
 //! Invariants:
 //! 1. Records leave in the order they were read, and none leaves twice.
 //! 2. The cursor never passes a record that has not left and ended.
-//! 3. Memory is bounded: nothing is read while a full batch is waiting.
+//! 3. A record that is known to be done although the cursor stands before it does not leave again.
+//! 4. Memory is bounded: nothing is read while a full batch is waiting.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Deref;
 
 use bytes::Bytes;
@@ -77,8 +78,10 @@ pub(crate) struct Lane {
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
     read: Mark,
-    committed: u64,
+    committed: Mark,
     committed_all_read: bool,
+    /// Done in an earlier life, and not read yet in this one.
+    done: BTreeSet<Position>,
     /// Damage lies behind what was read. What was in it is known when the next records are read, and the
     /// cursor does not pass it before: a loss that is not kept yet would be forgotten by a restart.
     damaged: bool,
@@ -89,13 +92,14 @@ pub(crate) struct Lane {
 const EXCLUDED_RECORDS_PER_MOVE: u64 = 1_000;
 
 impl Lane {
-    /// A lane that begins after `cursor`.
-    pub(crate) fn new(cursor: Mark) -> Self {
+    /// A lane that begins after `cursor`, beyond which some records are done already.
+    pub(crate) fn new(cursor: Mark, done: BTreeSet<Position>) -> Self {
         Self {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            committed: cursor.sequence,
+            committed: cursor.clone(),
             committed_all_read: true,
+            done,
             damaged: false,
             read: cursor,
         }
@@ -155,6 +159,9 @@ impl Lane {
     fn admit(&mut self, records: &[Record], before: u64, filter: &Filter, since: Instant) -> u64 {
         let mut filtered = 0;
         for (sequence, record) in (before + 1..).zip(records) {
+            if self.done.remove(&record.position) {
+                continue;
+            }
             if filter.passes(record) {
                 self.waiting_bytes += record.body.len() as u64;
                 // A body read from disk is a part of its whole block, which would stay in memory
@@ -198,14 +205,25 @@ impl Lane {
     /// Where the cursor may move although nothing was delivered: past what the filter excluded.
     /// `settled` says that nothing more can be read at the moment.
     pub(crate) fn passed_over(&self, settled: bool) -> Option<&Mark> {
-        let far = self.read.sequence.saturating_sub(self.committed) >= EXCLUDED_RECORDS_PER_MOVE;
+        let far =
+            self.read.sequence.saturating_sub(self.committed.sequence) >= EXCLUDED_RECORDS_PER_MOVE;
         let moves = self.waiting.is_empty() && !self.committed_all_read && (settled || far);
         moves.then_some(&self.read)
     }
 
+    /// Where the cursor was moved to.
+    pub(crate) fn cursor(&self) -> &Mark {
+        &self.committed
+    }
+
+    /// What an earlier life has done beyond a mark, as far as it was not read again.
+    pub(crate) fn done_beyond(&self, mark: &Mark) -> impl Iterator<Item = &Position> {
+        self.done.iter().filter(|position| Some(*position) > mark.position.as_ref())
+    }
+
     /// Takes note of where the cursor was moved to.
     pub(crate) fn committed(&mut self, mark: &Mark) {
-        self.committed = mark.sequence;
+        self.committed.clone_from(mark);
         self.committed_all_read = *mark == self.read;
     }
 
@@ -248,7 +266,7 @@ mod tests {
     fn a_waiting_record_does_not_keep_its_block_in_memory() {
         let block = Bytes::from(vec![7; 1 << 16]);
         let read = Record { body: block.slice(..100), ..record(1) };
-        let mut lane = Lane::new(Mark { position: None, sequence: 0 });
+        let mut lane = Lane::new(Mark { position: None, sequence: 0 }, BTreeSet::new());
         let filter = Filter::new(&crate::event::Match::default(), &[]).expect("a filter");
         let (records, end) = (vec![read.clone()], read.position.clone());
         lane.absorb(&Reading::Records { records, end, sequence: 1 }, &filter, Instant::now());
@@ -257,8 +275,25 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_life_has_done_does_not_leave_again() {
+        let done = [record(12).position, record(90).position].into();
+        let mut lane = Lane::new(Mark { position: None, sequence: 0 }, done);
+        let filter = Filter::new(&crate::event::Match::default(), &[]).expect("a filter");
+        let records = (11..=14).map(record).collect::<Vec<_>>();
+        let end = record(14).position;
+        let absorbed = lane
+            .absorb(&Reading::Records { records, end, sequence: 4 }, &filter, Instant::now())
+            .expect("records");
+        assert_eq!(absorbed.filtered, 0, "it was delivered, not excluded");
+        let left: Vec<_> = lane.waiting.iter().map(|waiting| waiting.sequence).collect();
+        assert_eq!(left, [1, 3, 4]);
+        let mark = Mark { position: Some(record(14).position), sequence: 4 };
+        assert_eq!(lane.done_beyond(&mark).collect::<Vec<_>>(), [&record(90).position]);
+    }
+
+    #[test]
     fn what_was_excluded_unread_counts_as_filtered_and_is_passed_over() {
-        let mut lane = Lane::new(Mark { position: None, sequence: 10 });
+        let mut lane = Lane::new(Mark { position: None, sequence: 10 }, BTreeSet::new());
         let filter = Filter::new(&crate::event::Match::default(), &[]).expect("a filter");
         let (first, end) = (record(11).position, record(17).position);
         let excluded: Reading<Vec<Record>> = Reading::Excluded {

@@ -42,7 +42,7 @@ use self::lane::{Batch, Lane, Readiness};
 use self::ports::Reading;
 use super::report::SinkReport;
 use super::status::SinkState;
-use crate::event::{Filter, StreamId};
+use crate::event::{Filter, Position, StreamId};
 use crate::log::LogError;
 use crate::sink::{Quota, Retry, Sink, SinkError};
 use crate::telemetry::SinkMetrics;
@@ -91,6 +91,18 @@ pub(crate) struct Runner<F, L> {
     stop: CancellationToken,
 }
 
+/// A stream to be read by one sink.
+pub(crate) struct Start<F> {
+    /// Its name.
+    pub(crate) stream: StreamId,
+    /// Its records after the mark.
+    pub(crate) feed: F,
+    /// Where the sink's cursor stands.
+    pub(crate) mark: Mark,
+    /// What the sink has done beyond it.
+    pub(crate) ahead: Vec<Position>,
+}
+
 /// A stream with the sink's place in it.
 struct Track<F> {
     stream: StreamId,
@@ -127,12 +139,16 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     pub(crate) fn new(
         profile: Profile,
         sink: Box<dyn Sink>,
-        streams: Vec<(StreamId, F, Mark)>,
+        streams: Vec<Start<F>>,
         ledger: L,
         report: Arc<SinkReport>,
         stop: CancellationToken,
     ) -> Self {
-        let track = |(stream, feed, cursor)| Track { stream, feed, lane: Lane::new(cursor) };
+        let track = |Start { stream, feed, mark, ahead }| Track {
+            stream,
+            feed,
+            lane: Lane::new(mark, ahead.into_iter().collect()),
+        };
         let gate = profile.quota.map(|quota| profile.windows.gate(quota, &ledger));
         Self {
             gate,
@@ -254,14 +270,16 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     fn pass_over(&mut self, index: usize, settled: bool) {
         let track = &self.tracks[index];
         if let Some(mark) = track.lane.passed_over(settled).cloned() {
-            self.commit(index, mark);
+            self.commit(index, mark, Vec::new());
         }
     }
 
-    fn commit(&mut self, index: usize, mark: Mark) {
+    /// Moves the cursor. Of the batch under way some records may be done beyond it.
+    fn commit(&mut self, index: usize, mark: Mark, mut ahead: Vec<Position>) {
         let track = &mut self.tracks[index];
         track.lane.committed(&mark);
-        self.ledger.move_cursor(self.report.name(), &track.stream, mark);
+        ahead.extend(track.lane.done_beyond(&mark).cloned());
+        self.ledger.move_cursor(self.report.name(), &track.stream, mark, ahead);
     }
 
     /// Waits until there is something new to read, a batch has waited long enough, or `stop`.

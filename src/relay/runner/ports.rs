@@ -55,8 +55,9 @@ pub(crate) enum Reading<R> {
 
 /// Where a runner writes what must survive a restart.
 pub(crate) trait Ledger: Send + Sync {
-    /// Moves a cursor. Visible at once, durable soon.
-    fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark);
+    /// Moves a cursor beyond which the records at the positions `ahead` are done. Visible at once,
+    /// durable soon.
+    fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark, ahead: Vec<Position>);
     /// Keeps a dead letter; durable no later than any cursor moved after this call.
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError>;
     /// Keeps a loss; durable no later than any cursor moved after this call.
@@ -95,10 +96,10 @@ impl Feed for Reader {
 }
 
 impl Ledger for State {
-    fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark) {
+    fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark, ahead: Vec<Position>) {
         let Mark { position, sequence } = mark;
         let cursor = Cursor { position, sequence, updated_at: Timestamp::now() };
-        State::move_cursor(self, sink, stream, cursor);
+        self.move_cursor_with(sink, stream, cursor, ahead);
     }
 
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {

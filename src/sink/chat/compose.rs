@@ -1,16 +1,16 @@
 //! What goes into one message.
 //!
-//! Invariant: a composed message fits, and it names each of its records. It has as many of the records
-//! as fit, in order from the first, and as much of what they say as there is room for.
+//! Invariant: a composed message fits, and it names each of its records. It has as many groups of equal
+//! records as fit, the severest first, and as much of what they say as there is room for.
 
 use super::{Message, Service};
 use crate::event::render::{Digest, Notice};
 
-/// A message with how many records are in it.
+/// A message, with the places of the records that are in it.
 #[derive(Debug)]
 pub(super) struct Composed {
     pub(super) message: Message,
-    pub(super) records: usize,
+    pub(super) records: Vec<usize>,
 }
 
 /// Bytes of what each event says that are tried in a digest, one after the other.
@@ -23,31 +23,31 @@ const LEAST_DETAIL: usize = 40;
 /// bytes at most; other writers of events may do what they like.
 const SHORT_NAME: usize = 80;
 
-/// Composes a message of at most `limit` bytes from the first of these records, at least one.
+/// Composes a message of at most `limit` bytes from these records, of at least one of them.
 pub(super) fn compose<S: Service>(service: &S, notices: &[Notice], limit: usize) -> Composed {
     let fits = |message: &Message| service.size(message) <= limit;
-    if let [notice] = notices {
-        return Composed { message: single(service, notice, &fits), records: 1 };
+    let alone = |place: usize| Composed {
+        message: single(service, &notices[place], &fits),
+        records: vec![place],
+    };
+    if notices.len() == 1 {
+        return alone(0);
     }
     let all = Digest::of(notices);
     for detail in DETAILS {
         let message = service.digest(&all, detail);
         if fits(&message) {
-            return Composed { message, records: notices.len() };
+            return Composed { message, records: all.members() };
         }
     }
-    let front = |records: usize| service.digest(&Digest::of(&notices[..records]), LEAST_DETAIL);
-    let mut records = largest(1, notices.len() - 1, |records| fits(&front(records)));
-    // More records can make a shorter text, by a newer message of the same group.
-    while records > 1 && !fits(&front(records)) {
-        records -= 1;
+    let front = |groups: usize| service.digest(&all.front(groups), LEAST_DETAIL);
+    let groups = largest(1, all.groups.len(), |groups| fits(&front(groups)));
+    let (message, part) = (front(groups), all.front(groups));
+    if fits(&message) {
+        return Composed { message, records: part.members() };
     }
-    match notices.first() {
-        Some(notice) if records <= 1 => {
-            Composed { message: single(service, notice, &fits), records: 1 }
-        }
-        _ => Composed { message: front(records), records },
-    }
+    // Not even one line: its record is cut to what fits.
+    alone(part.members()[0])
 }
 
 fn single<S: Service>(service: &S, notice: &Notice, fits: &dyn Fn(&Message) -> bool) -> Message {
@@ -97,12 +97,12 @@ mod tests {
     #[test]
     fn a_storm_about_few_things_says_more_than_one_about_many() {
         let few = compose(&Plain, &storm(900, 3, 2_000), 4_096);
-        assert_eq!(few.records, 900);
+        assert_eq!(few.records.len(), 900);
         assert!(few.message.text.contains("×300") && few.message.text.contains(&"é".repeat(200)));
         let many = compose(&Plain, &storm(900, 900, 2_000), 4_096);
-        assert!((10..900).contains(&many.records), "{}", many.records);
         let lines = many.message.text.matches("web-").count();
-        assert_eq!(lines, many.records, "each is named");
+        assert!((10..900).contains(&lines), "{lines}");
+        assert_eq!(lines, many.records.len(), "each is named");
     }
 
     proptest! {
@@ -111,18 +111,16 @@ mod tests {
             records in 1usize..60, things in 1usize..20, message in 0usize..400, limit in 400usize..5_000,
         ) {
             let storm = storm(records, things, message);
-            let mut rest = storm.as_slice();
+            let mut rest = storm;
             while !rest.is_empty() {
-                let composed = compose(&Plain, rest, limit);
+                let composed = compose(&Plain, &rest, limit);
                 prop_assert!(Plain.size(&composed.message) <= limit);
-                let (named, later) = rest.split_at(composed.records);
-                prop_assert!(!named.is_empty());
-                for notice in named {
-                    let name = notice.object();
+                prop_assert!(!composed.records.is_empty() && composed.records.is_sorted());
+                for place in composed.records.iter().rev() {
+                    let name = rest.remove(*place).object();
                     let text = format!("{} {}", composed.message.title, composed.message.text);
                     prop_assert!(text.contains(&name), "{} in {}", name, text);
                 }
-                rest = later;
             }
         }
     }

@@ -102,13 +102,13 @@ impl<S: Service> Sink for Chat<S> {
         let limit = self.0.limit();
         let whole = compose(&self.0, &notices, limit);
         let (composed, refused) = match self.0.send(&whole.message).await {
-            Answer::Outcome(outcome) => return delivery(&whole, outcome, batch),
+            Answer::Outcome(outcome) => return delivery(whole, outcome, batch),
             Answer::TooLong(reason) => (compose(&self.0, &notices, limit / 2), reason),
         };
         // A service may count otherwise than it says. Half of it is tried once.
         match self.0.send(&composed.message).await {
-            Answer::Outcome(outcome) => delivery(&composed, outcome, batch),
-            Answer::TooLong(_) => delivery(&composed, Outcome::Rejected { reason: refused }, batch),
+            Answer::Outcome(outcome) => delivery(composed, outcome, batch),
+            Answer::TooLong(_) => delivery(composed, Outcome::Rejected { reason: refused }, batch),
         }
     }
 
@@ -121,8 +121,8 @@ impl<S: Service> Sink for Chat<S> {
     }
 }
 
-fn delivery(composed: &Composed, outcome: Outcome, batch: &[Record]) -> Delivery {
-    if composed.records == batch.len() {
+fn delivery(composed: Composed, outcome: Outcome, batch: &[Record]) -> Delivery {
+    if composed.records.len() == batch.len() {
         return Delivery::Whole(outcome);
     }
     Delivery::Part { records: composed.records, outcome }

@@ -69,7 +69,8 @@ impl Trial {
         let ((readings, first), (others, second)) = (feed(), feed());
         let start = Mark { position: None, sequence: 0 };
         let [one, two] = streams;
-        let tracks = vec![(one, first, start.clone()), (two, second, start)];
+        let track = |(stream, feed)| Start { stream, feed, mark: start.clone(), ahead: vec![] };
+        let tracks = [(one, first), (two, second)].map(track).into();
         let profile = Profile { build, ..profile };
         let runner = Runner::new(profile, sink, tracks, book.clone(), report.clone(), stop.clone());
         let task = tokio::spawn(runner.run());
@@ -168,7 +169,7 @@ async fn a_refused_record_is_kept_before_the_cursor_passes_it_and_blocks_nothing
         Entry::Accepted(1),
         Entry::Accepted(3),
         Entry::Buried(2, "too odd".to_owned()),
-        Entry::Moved(StreamId::all_namespaces(), mark),
+        Entry::Moved(StreamId::all_namespaces(), mark, vec![]),
     ];
     assert_eq!(trial.end().await, expected);
 }
@@ -213,7 +214,8 @@ async fn the_cursor_stays_while_the_first_record_is_left() {
         assert_eq!(trial.versions().await, expected);
     }
     trial.settle().await;
-    assert_eq!(trial.book.moves(), [1, 4]);
+    assert_eq!(trial.book.moves(), [1, 1, 4], "the third and the fourth are done beyond it");
+    assert_eq!(trial.book.ahead(), []);
     trial.end().await;
 }
 
@@ -276,7 +278,7 @@ async fn a_reading_without_records_moves_the_cursor_of_an_idle_sink() {
     trial.readings.send(empty).expect("the runner reads");
     trial.settle().await;
     let mark = Mark { position: Some(position(70)), sequence: 0 };
-    assert_eq!(trial.end().await, [Entry::Moved(StreamId::all_namespaces(), mark)]);
+    assert_eq!(trial.end().await, [Entry::Moved(StreamId::all_namespaces(), mark, vec![])]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,7 +344,7 @@ async fn damage_is_passed_and_its_records_count_as_lost() {
             && loss.records == 39 && loss.cause == LossCause::Damaged)
     };
     let at = entries.iter().position(lost).expect("a loss with its range");
-    let passes = |entry: &Entry| matches!(entry, Entry::Moved(_, mark) if mark.sequence > 1);
+    let passes = |entry: &Entry| matches!(entry, Entry::Moved(_, mark, _) if mark.sequence > 1);
     assert_eq!(entries.iter().position(passes).map(|moved| moved > at), Some(true), "{entries:?}");
 }
 
@@ -400,14 +402,18 @@ async fn few_records_leave_one_by_one_and_many_together_spread_over_the_window()
 
 #[tokio::test(start_paused = true)]
 async fn what_found_no_room_in_a_digest_goes_into_the_next() {
-    let part = Delivery::Part { records: 3, outcome: Outcome::Accepted };
+    let part = Delivery::Part { records: vec![0, 1, 6], outcome: Outcome::Accepted };
     let mut trial = digests(6, vec![Act::Answer(part)]);
     trial.arrive(1..=8);
     assert_eq!(trial.versions().await, (1..=8).collect::<Vec<_>>());
-    let rest = trial.sent().await;
-    assert_eq!((rest.versions, rest.at), ((4..=8).collect(), Duration::from_secs(10)));
     trial.settle().await;
-    assert_eq!(trial.book.moves(), [3, 8]);
+    assert_eq!(trial.book.moves(), [2]);
+    assert_eq!(trial.book.ahead(), [position(7)], "a restart does not send it again");
+    let rest = trial.sent().await;
+    assert_eq!((rest.versions, rest.at), (vec![3, 4, 5, 6, 8], Duration::from_secs(10)));
+    trial.settle().await;
+    assert_eq!(trial.book.moves(), [2, 8]);
+    assert_eq!(trial.book.ahead(), []);
     trial.end().await;
 }
 

@@ -3,11 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::relay::runner::fixtures::version_at;
 
 fn any_act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => (0u8..4).prop_map(|code| Act::Answer(Delivery::Whole(outcome(code)))),
         4 => proptest::collection::vec(0u8..4, 1..8).prop_map(Act::Sort),
+        2 => proptest::collection::btree_set(0usize..8, 1..8)
+            .prop_map(|places| Act::TakePart(places.into_iter().collect())),
         1 => Just(Act::Answer(Delivery::Each(Vec::new()))),
         1 => Just(Act::TakeTime(Duration::from_secs(3_600))),
     ]
@@ -50,9 +53,12 @@ proptest! {
                     prop_assert!(version > passed, "{} was sent behind the cursor", version);
                 }
                 Entry::Lost(loss) => prop_assert!(false, "nothing was taken away, but {loss:?}"),
-                Entry::Moved(_, mark) => {
-                    prop_assert!(mark.sequence > passed);
+                Entry::Moved(_, mark, ahead) => {
+                    prop_assert!(mark.sequence >= passed);
                     passed = mark.sequence;
+                    let ahead: Vec<_> = ahead.iter().map(version_at).collect();
+                    let beyond: Vec<_> = ended.range(passed + 1..).copied().collect();
+                    prop_assert_eq!(ahead, beyond, "what is done beyond the cursor");
                     let unlucky = |version: &u64| version % 100 == 13;
                     let open = (1..=passed).find(|one| !unlucky(one) && !ended.contains(one));
                     prop_assert_eq!(open, None);
