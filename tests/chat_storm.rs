@@ -55,7 +55,8 @@ async fn storm(client: &Client, events: usize) -> Named {
 /// What a person finds in a message.
 fn read(message: &Message) -> Named {
     let text = format!("{}\n{}", message.title, message.text).replace("**", "");
-    let lines = Regex::new(r"(?m)^(?:Warning )?default/Pod/(\S+) (\S+) ×(\d+) ").expect("a pattern");
+    let lines =
+        Regex::new(r"(?m)^(?:Warning )?default/Pod/(\S+) (\S+) ×(\d+) ").expect("a pattern");
     let mut named = Named::new();
     for line in lines.captures_iter(&text) {
         let count: u64 = line[3].parse().expect("a number");
@@ -68,7 +69,8 @@ fn read(message: &Message) -> Named {
         r"(?s)\bName:([a-z0-9-]+)\.\S+ \nReason:(\S+) \n",
         r"Warning (?<reason>\S+): default/Pod/(?<pod>\S+)",
     ];
-    let found = single.iter().find_map(|pattern| Regex::new(pattern).expect("valid").captures(&text));
+    let found =
+        single.iter().find_map(|pattern| Regex::new(pattern).expect("valid").captures(&text));
     let found = found.unwrap_or_else(|| panic!("it names nothing: {text}"));
     let (pod, reason) = match found.name("pod") {
         Some(pod) => (pod.as_str(), &found["reason"]),
@@ -166,7 +168,9 @@ async fn kills_in_the_middle_leave_nothing_unnamed_and_open_no_fresh_window() {
         running.kill().await;
         // The message that was under way, or had just arrived, may come again.
         for message in &app.messages()[before..] {
-            read(message).into_iter().for_each(|(thing, count)| *repeatable.entry(thing).or_default() += count);
+            read(message)
+                .into_iter()
+                .for_each(|(thing, count)| *repeatable.entry(thing).or_default() += count);
         }
         running = relay.start();
     }
