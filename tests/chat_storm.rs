@@ -168,9 +168,9 @@ async fn kills_in_the_middle_leave_nothing_unnamed_and_open_no_fresh_window() {
         running.kill().await;
         // The message that was under way, or had just arrived, may come again.
         for message in &app.messages()[before..] {
-            read(message)
-                .into_iter()
-                .for_each(|(thing, count)| *repeatable.entry(thing).or_default() += count);
+            for (thing, count) in read(message) {
+                *repeatable.entry(thing).or_default() += count;
+            }
         }
         running = relay.start();
     }
