@@ -28,11 +28,11 @@ type Named = BTreeMap<(String, String), u64>;
 const PODS: usize = 40;
 const REASONS: [&str; 4] = ["BackOff", "Unhealthy", "FailedMount", "FailedScheduling"];
 
-/// Creates so many warnings, a hundred a second.
-async fn storm(client: &Client, events: usize) -> Named {
+/// Creates the warnings with these numbers, a hundred a second.
+async fn storm(client: &Client, numbers: std::ops::Range<usize>) -> Named {
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     let mut named = Named::new();
-    let numbers: Vec<usize> = (0..events).collect();
+    let numbers: Vec<usize> = numbers.collect();
     for ten in numbers.chunks(10) {
         ticks.tick().await;
         let creating = ten.iter().map(|number| {
@@ -137,7 +137,7 @@ async fn a_thousand_warnings_become_a_few_messages_that_name_them_all() {
         .start();
     harness::live(&relay).await;
     let begun = Instant::now();
-    let created = storm(cluster.client(), 1_000).await;
+    let created = storm(cluster.client(), 0..1_000).await;
     println!("1,000 warnings created within {:.1?}", begun.elapsed());
     assert_eq!((created.len(), total(&created)), (PODS * REASONS.len(), 1_000));
     told("dingtalk", &ding, &created, (18, 20_000), begun).await;
@@ -156,7 +156,7 @@ async fn kills_in_the_middle_leave_nothing_unnamed_and_open_no_fresh_window() {
     const KILLS: usize = 5;
     let cluster = Cluster::start().await;
     let app = WeComApp::start(App::default()).await;
-    let created = storm(cluster.client(), 400).await;
+    let created = storm(cluster.client(), 0..400).await;
     let rate = format!(", rate: {{messages: {}, per: {}s}}", FEW.0, FEW.1.as_secs());
     let setup = Setup::new(cluster.folder(), cluster.kubeconfig_path()).sink(&wechat(&app, &rate));
     let relay = setup.relay();
@@ -194,6 +194,51 @@ async fn kills_in_the_middle_leave_nothing_unnamed_and_open_no_fresh_window() {
         messages.len(),
         total(&named) - total(&created)
     );
+    assert!(running.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_events_are_told_as_one_and_a_kill_forgets_none_of_them() {
+    let cluster = Cluster::start().await;
+    let ding = DingTalk::start(dingtalk::Robot::default()).await;
+    let sink = format!(
+        "{{name: ding, kind: dingtalk, group: {{by: [reason], wait: 1s, repeat: 4s}}, \
+         options: {{url: \"{}\"}}}}",
+        ding.url()
+    );
+    let relay = Setup::new(cluster.folder(), cluster.kubeconfig_path()).sink(&sink).relay();
+    let running = relay.start();
+    harness::live(&running).await;
+    let first = storm(cluster.client(), 0..160).await;
+    let by_reason = |named: &Named| {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for ((_, reason), count) in named {
+            *counts.entry(reason.clone()).or_default() += count;
+        }
+        counts
+    };
+    let told = |messages: &[Message]| by_reason(&read_all(messages));
+    let wait = |count: u64| {
+        let enough = move |messages: &[Message]| total(&read_all(messages)) >= count;
+        tokio::time::timeout(PATIENCE, ding.until(enough))
+    };
+    wait(160).await.expect("the first are told");
+    status_when(&running, |status| status.sinks[0].grouped == 0).await;
+    let second = storm(cluster.client(), 160..320).await;
+    status_when(&running, |status| status.sinks[0].grouped > 0).await;
+    let before = ding.messages().len();
+    running.kill().await;
+    let running = relay.start();
+    let messages = wait(320).await.expect("the others are told, too");
+    let (first, second) = (by_reason(&first), by_reason(&second));
+    for (reason, count) in told(&messages) {
+        assert_eq!(count, first[&reason] + second[&reason], "{reason}");
+    }
+    println!(
+        "320 warnings in 4 groups: {before} messages before the kill, {} in all",
+        messages.len()
+    );
+    assert!(messages.len() <= 16, "{}", messages.len());
     assert!(running.terminate().await.success());
 }
 

@@ -118,7 +118,7 @@ fn check_name<'a>(sink: &'a SinkConfig, names: &mut HashSet<&'a str>) -> Result<
 }
 
 fn check_limits(sink: &SinkConfig) -> Result<(), SinkProblem> {
-    let SinkConfig { batch, rate, retry, .. } = sink;
+    let SinkConfig { batch, rate, retry, group, .. } = sink;
     let zeros = [
         ("batch", "maxRecords", batch.max_records == Some(0), "write at least 1"),
         (
@@ -133,6 +133,12 @@ fn check_limits(sink: &SinkConfig) -> Result<(), SinkProblem> {
             "per",
             rate.is_some_and(|rate| rate.per.0.is_zero()),
             "write a duration such as 1m",
+        ),
+        (
+            "group",
+            "repeat",
+            group.as_ref().is_some_and(|group| group.repeat.0.is_zero()),
+            "write a duration such as 10m",
         ),
         ("retry", "initial", retry.initial.0.is_zero(), "write a duration such as 1s"),
         ("retry", "max", retry.max.0.is_zero(), "write a duration such as 1m"),
@@ -173,9 +179,14 @@ fn check_options(sink: &SinkConfig, context: &SinkContext) -> Result<(), SinkPro
     let kind =
         registry::find(&sink.kind).map_err(|error| (vec!["kind".into()], error.to_string()))?;
     let built = secrets::missing_variables(sink).and_then(|missing| {
-        if missing.is_empty() { (kind.build)(&sink.options, context).map(drop) } else { Ok(()) }
+        if !missing.is_empty() {
+            return Ok(());
+        }
+        let built = (kind.build)(&sink.options, context)?;
+        sink.check_group(built.as_ref())
     });
     built.map_err(|error| match &error {
+        SinkError::Group(_) => (vec!["group".into()], format!("sink {:?}: {error}", sink.name)),
         SinkError::Option { option, .. } => {
             let path = std::iter::once("options").chain(option.split('.')).map(Step::from);
             (path.collect(), format!("sink {:?}: {error}", sink.name))

@@ -8,6 +8,10 @@ use super::state::{Memory, State, decode, sink_and_stream};
 use crate::event::{Position, StreamId};
 use crate::log::{Database, LogError};
 
+/// Positions that are kept for one cursor: a value of the database has a limit. What is above it is
+/// delivered again after a restart.
+const AHEAD_LIMIT: usize = 500;
+
 impl State {
     /// Positions beyond the sink's cursor that are done, in order.
     #[must_use]
@@ -17,7 +21,8 @@ impl State {
 }
 
 impl Memory {
-    pub(super) fn set_ahead(&mut self, sink: &str, stream: &StreamId, ahead: Vec<Position>) {
+    pub(super) fn set_ahead(&mut self, sink: &str, stream: &StreamId, mut ahead: Vec<Position>) {
+        ahead.truncate(AHEAD_LIMIT);
         let place = (sink.to_owned(), stream.clone());
         let known = self.ahead.get(&place).map(Vec::as_slice).unwrap_or_default();
         if known != ahead {

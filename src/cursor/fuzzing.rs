@@ -9,6 +9,7 @@ use super::copy::Copy;
 use super::keys::{self, Key, Parts};
 use super::letters::DeadLetter;
 use super::state::{Mark, StoredCursor, StoredGap, decode};
+use super::{groups, usage};
 use crate::event::{Generation, Header, Position, Record, ResourceVersion, StreamId};
 use crate::fuzzing::Input;
 use crate::log::VALUE_LIMIT;
@@ -37,6 +38,9 @@ pub(crate) fn stored(data: &[u8]) {
     drop(decode::<StoredGap>(path, "a gap", data));
     drop(decode::<Mark>(path, "a mark", data));
     drop(decode::<u64>(path, "a revision", data));
+    drop(decode::<Vec<Position>>(path, "positions", data));
+    drop(usage::read(path, data));
+    drop(groups::read(path, data));
     with_file("cursors.json", data, |directory| {
         for line in Copy::read(directory).ok().flatten().into_iter().flat_map(|copy| copy.cursors) {
             drop(line.cursor());

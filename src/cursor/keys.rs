@@ -21,6 +21,8 @@ pub(super) const REVISION: [u8; 1] = [5];
 pub(super) const USAGE: u8 = 6;
 /// What is done beyond a cursor: sink, stream.
 pub(super) const AHEAD: u8 = 7;
+/// Groups: sink, place.
+pub(super) const GROUP: u8 = 8;
 
 /// Builds a key.
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ mod format_tests;
 mod furthest;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod groups;
 mod keys;
 mod letters;
 mod losses;
@@ -25,6 +26,7 @@ mod usage;
 mod verify;
 mod writer;
 
+pub use groups::{Group, GroupId, Slot};
 pub use letters::DeadLetter;
 pub use losses::{Loss, LossCause, Place};
 pub use state::State;

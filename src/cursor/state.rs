@@ -16,7 +16,7 @@ use super::copy::Copy;
 use super::keys::{self, Key, Parts};
 use super::losses::{self, Loss, Place};
 use super::writer::{self, Pending, Request};
-use super::{Cursor, DeadLetter, Usage, letters};
+use super::{Cursor, DeadLetter, Group, Usage, letters};
 use crate::event::{Position, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -44,6 +44,8 @@ pub(super) struct Memory {
     losses: BTreeMap<(String, StreamId), Vec<Loss>>,
     pub(super) usages: HashMap<String, Usage>,
     pub(super) ahead: BTreeMap<(String, StreamId), Vec<Position>>,
+    /// By sink and place.
+    pub(super) groups: BTreeMap<(String, u16), Group>,
     /// What the next commit writes.
     pub(super) pending: Pending,
     pub(super) revision: u64,
@@ -175,16 +177,7 @@ impl State {
         cursor: Cursor,
         ahead: Vec<Position>,
     ) {
-        let key = Key::new(keys::CURSOR).name(sink).name(stream.as_str()).bytes();
-        let stored = StoredCursor {
-            position: cursor.position.clone(),
-            sequence: cursor.sequence,
-            updated_at: cursor.updated_at.as_millisecond(),
-        };
-        let mut memory = self.memory();
-        memory.put(key, &stored);
-        memory.cursors.insert((sink.to_owned(), stream.clone()), cursor);
-        memory.set_ahead(sink, stream, ahead);
+        self.memory().move_cursor(sink, stream, cursor, ahead);
     }
 
     /// Keeps a dead letter; durable no later than any cursor moved after this call.
@@ -404,6 +397,7 @@ impl Memory {
         }
         memory.load_usages(database)?;
         memory.load_ahead(database)?;
+        memory.load_groups(database)?;
         memory.letters = letters::counts(database)?;
         memory.durable.clone_from(&memory.cursors);
         Ok(memory)
@@ -429,6 +423,24 @@ impl Memory {
             self.cursors.insert((line.sink, line.stream), cursor);
         }
         self.revision = copy.revision;
+    }
+
+    pub(super) fn move_cursor(
+        &mut self,
+        sink: &str,
+        stream: &StreamId,
+        cursor: Cursor,
+        ahead: Vec<Position>,
+    ) {
+        let key = Key::new(keys::CURSOR).name(sink).name(stream.as_str()).bytes();
+        let stored = StoredCursor {
+            position: cursor.position.clone(),
+            sequence: cursor.sequence,
+            updated_at: cursor.updated_at.as_millisecond(),
+        };
+        self.put(key, &stored);
+        self.cursors.insert((sink.to_owned(), stream.clone()), cursor);
+        self.set_ahead(sink, stream, ahead);
     }
 
     pub(super) fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {

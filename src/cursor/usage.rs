@@ -1,6 +1,8 @@
 //! How much of a quota was used: what a restart must not forget, since it opens no fresh window at
 //! the service.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -49,12 +51,16 @@ impl Memory {
         let damaged = || LogError::damaged(path, "an entry cannot be decoded");
         for (key, value) in database.with_prefix(&[keys::USAGE])? {
             let quota = keys::Parts::of(&key).and_then(|mut parts| parts.name()).map(str::to_owned);
-            let stored: Stored = decode(path, "the usage of a quota", &value)?;
-            let usage = stored.usage().ok_or_else(damaged)?;
-            self.usages.insert(quota.ok_or_else(damaged)?, usage);
+            self.usages.insert(quota.ok_or_else(damaged)?, read(path, &value)?);
         }
         Ok(())
     }
+}
+
+/// Reads a stored value.
+pub(super) fn read(path: &Path, value: &[u8]) -> Result<Usage, LogError> {
+    let stored: Stored = decode(path, "the usage of a quota", value)?;
+    stored.usage().ok_or_else(|| LogError::damaged(path, "an entry cannot be decoded"))
 }
 
 impl Stored {

@@ -4,7 +4,36 @@
 //! what is missing or of another type reads as empty.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::render::{cut, printable};
+
+/// Fields of the short form of an event: where, which.
+const SHORT_FORM: [(&str, &[&str]); 5] = [
+    ("/metadata", &["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]),
+    ("/involvedObject", &["kind", "namespace", "name", "uid"]),
+    (
+        "",
+        &[
+            "reason",
+            "message",
+            "type",
+            "count",
+            "firstTimestamp",
+            "lastTimestamp",
+            "eventTime",
+            "reportingComponent",
+        ],
+    ),
+    ("/source", &["component", "host"]),
+    ("/series", &["count", "lastObservedTime"]),
+];
+
+/// Longest text in the short form but for the message, in bytes. Names have 253 at most.
+const SHORT_TEXT: usize = 253;
+
+/// Longest message in the short form, in bytes.
+const SHORT_MESSAGE: usize = 1_500;
 
 /// An Event object of core/v1, as JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +104,33 @@ impl EventObject {
         let at =
             |pointer| self.0.pointer(pointer).and_then(Value::as_u64).filter(|count| *count > 0);
         at("/series/count").or_else(|| at("/count")).unwrap_or(1)
+    }
+
+    /// The same in at most so many bytes of JSON: when it is longer, what people and filters read of it,
+    /// with long texts cut. Not shorter than some 6 KiB.
+    #[must_use]
+    pub fn shortened(&self, limit: usize) -> Self {
+        if self.to_json().len() <= limit {
+            return self.clone();
+        }
+        let mut event = json!({"kind": "Event", "apiVersion": "v1"});
+        for (place, keys) in SHORT_FORM {
+            for key in keys {
+                let Some(value) = self.0.pointer(&format!("{place}/{key}")) else { continue };
+                let limit = if *key == "message" { SHORT_MESSAGE } else { SHORT_TEXT };
+                let value = match value {
+                    // What is escaped in JSON with six bytes would make it longer than it looks.
+                    Value::String(text) => cut(&printable(text), limit).into_owned().into(),
+                    Value::Number(_) => value.clone(),
+                    _ => continue,
+                };
+                match place.strip_prefix('/') {
+                    Some(object) => event[object][key] = value,
+                    None => event[*key] = value,
+                }
+            }
+        }
+        Self(event)
     }
 
     /// When the thing last happened.

@@ -61,6 +61,7 @@ fn build(
     let (options, context) = (config.options.clone(), context.clone());
     let build: SinkFactory = std::sync::Arc::new(move || (kind.build)(&options, &context));
     let sink = build()?;
+    config.check_group(sink.as_ref())?;
     let defaults = sink.batch().map_or(kind.batch, |own| or(own, kind.batch));
     let identity = Identity {
         name: config.name.clone(),
@@ -75,6 +76,7 @@ fn build(
         retry: config.retry,
         hold_probe: HOLD_PROBE,
         quota: quota(config, sink.quota()),
+        group: config.group.clone(),
         windows: windows.clone(),
     };
     Ok(Destination { identity, profile, sink })

@@ -124,6 +124,7 @@ fn stopped_sink(
     let losses: Vec<_> =
         streams.iter().flat_map(|found| losses(&storage.state, &name, found)).collect();
     let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64());
+    let grouped = storage.state.grouped(&name);
     SinkStatus {
         dead_letters: storage.state.dead_letter_count(&name),
         name,
@@ -137,6 +138,7 @@ fn stopped_sink(
         filtered: 0,
         lost: losses.iter().map(|loss| loss.records).sum(),
         losses,
+        grouped,
         throttled_until: None,
         failure: None,
         cursors,

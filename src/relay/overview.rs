@@ -141,6 +141,7 @@ fn live_sink(state: &State, report: &SinkReport, streams: &[StreamSurvey]) -> Si
         dead_letters: state.dead_letter_count(report.name()),
         lost: losses.iter().map(|loss| loss.records).sum(),
         losses,
+        grouped: state.grouped(report.name()),
         throttled_until: report.throttled_until(),
         failure: report.failure(),
         cursors,

@@ -127,6 +127,9 @@ pub struct SinkStatus {
     /// What it has lost, stream by stream, oldest first; the oldest may be merged.
     #[serde(default)]
     pub losses: Vec<LossStatus>,
+    /// Records in groups that are not told yet.
+    #[serde(default)]
+    pub grouped: u64,
     /// Until when a rate limit or a penalty keeps it waiting, if it does.
     #[serde(default)]
     pub throttled_until: Option<Timestamp>,

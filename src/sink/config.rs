@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::event::{FilterError, Match};
 use crate::setting::{ByteSize, Span};
 
-use super::registry;
+use super::{Sink, registry};
 
 /// One entry under `sinks`.
 ///
@@ -39,6 +39,9 @@ pub struct SinkConfig {
     /// At most so many deliveries in a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+    /// Whether equal records are told as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Grouping>,
     /// Whether undelivered records hold the log when it is full. A best-effort sink (`false`) does not.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub required: bool,
@@ -49,6 +52,21 @@ impl SinkConfig {
     pub fn redacted(&self) -> Result<Self, SinkError> {
         let options = (registry::find(&self.kind)?.redact)(&self.options)?;
         Ok(Self { options, ..self.clone() })
+    }
+}
+
+impl SinkConfig {
+    /// Whether this sink can tell equal records as one, if it is to.
+    pub fn check_group(&self, sink: &dyn Sink) -> Result<(), SinkError> {
+        match &self.group {
+            Some(_) if !sink.makes_digests() => Err(SinkError::Group(
+                "only sinks whose readers are people tell equal records as one; leave it out",
+            )),
+            Some(group) if group.by.is_empty() => Err(SinkError::Group(
+                "`by` names nothing that records have in common; name a property, or leave it out",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -64,6 +82,7 @@ impl fmt::Debug for SinkConfig {
             .field("batch", &self.batch)
             .field("retry", &self.retry)
             .field("rate", &self.rate)
+            .field("group", &self.group)
             .field("required", &self.required)
             .finish()
     }
@@ -118,6 +137,44 @@ pub struct Rate {
     pub per: Span,
 }
 
+/// Repeats of one thing become one message, told again as long as it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Grouping {
+    /// What equal records have in common.
+    pub by: Vec<Property>,
+    /// How long the first of them waits for others.
+    pub wait: Span,
+    /// How long after it was told a thing that goes on is told again.
+    pub repeat: Span,
+}
+
+impl Default for Grouping {
+    fn default() -> Self {
+        Self {
+            by: vec![Property::Namespace, Property::Kind, Property::Name, Property::Reason],
+            wait: Span::from_secs(10),
+            repeat: Span::from_secs(600),
+        }
+    }
+}
+
+/// What records can have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Property {
+    /// Namespace of the object.
+    Namespace,
+    /// Kind of the object.
+    Kind,
+    /// Name of the object.
+    Name,
+    /// Reason of the event.
+    Reason,
+    /// Type of the event.
+    Type,
+}
+
 /// A sink that cannot be built from its configuration. The message names the option.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -139,6 +196,9 @@ pub enum SinkError {
         /// What is wrong and what to write instead.
         reason: String,
     },
+    /// `group` does not fit the sink.
+    #[error("group: {0}")]
+    Group(&'static str),
     /// A pattern of `match` or `exclude` cannot be read.
     #[error(transparent)]
     Filter(#[from] FilterError),

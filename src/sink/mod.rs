@@ -18,7 +18,7 @@ mod target;
 mod testing;
 mod webhook;
 
-pub use config::{Batch, Rate, Retry, SinkConfig, SinkError};
+pub use config::{Batch, Grouping, Property, Rate, Retry, SinkConfig, SinkError};
 pub use http::{HttpClientError, http_client};
 pub use log::LogSink;
 pub use quota::Quota;
@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::event::Record;
 
@@ -38,6 +39,13 @@ pub trait Sink: Send {
     /// Hands over `batch`, in order. Called by one task at a time; dropped when it takes longer
     /// than the sink's `retry.timeout`, which counts as [`Outcome::Retry`].
     async fn deliver(&mut self, batch: &[Record]) -> Delivery;
+
+    /// Hands over groups of equal records: of each the newest, and what there is to say of all of it.
+    /// Only sinks that make digests are given groups.
+    async fn deliver_groups(&mut self, newest: &[Record], repeats: &[Repeats]) -> Delivery {
+        debug_assert_eq!(newest.len(), repeats.len(), "one for each");
+        self.deliver(newest).await
+    }
 
     /// Limits of a delivery that follow from this sink's options, where they differ from those of
     /// its kind. What a person configures wins over both.
@@ -55,6 +63,17 @@ pub trait Sink: Send {
     fn makes_digests(&self) -> bool {
         false
     }
+}
+
+/// What a group of equal records comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeats {
+    /// How many there are.
+    pub records: u64,
+    /// When the first of them happened.
+    pub first: Timestamp,
+    /// When the last of them happened.
+    pub last: Timestamp,
 }
 
 /// What became of a batch.

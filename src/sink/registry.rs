@@ -89,6 +89,7 @@ pub fn translate(uri: &EventerUri) -> Result<(SinkConfig, Vec<String>), SinkErro
         batch: Batch::default(),
         retry: super::Retry::default(),
         rate: None,
+        group: None,
         required: true,
     };
     let warnings = uri.warnings.iter().cloned().chain(translation.warnings).collect();

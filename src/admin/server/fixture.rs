@@ -94,6 +94,7 @@ pub(in crate::admin) fn status() -> Status {
             dead_letters: 0,
             lost: 0,
             losses: Vec::new(),
+            grouped: 0,
             throttled_until: None,
             failure: None,
             cursors: vec![cursor],

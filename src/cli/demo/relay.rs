@@ -112,6 +112,7 @@ fn webhook(name: &str, url: &str) -> SinkConfig {
             timeout: Span::from_secs(5),
         },
         rate: None,
+        group: None,
         required: true,
     }
 }

@@ -63,6 +63,7 @@ fn sink(name: &str) -> SinkStatus {
         dead_letters: 0,
         lost: 0,
         losses: Vec::new(),
+        grouped: 0,
         throttled_until: None,
         failure: None,
         cursors: vec![CursorStatus {

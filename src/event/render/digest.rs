@@ -14,8 +14,10 @@ use super::{Markup, Moment, Notice, cut, on_one_line};
 pub struct Group<'a> {
     /// The newest of them, whose message is shown.
     pub newest: &'a Notice,
-    /// Their places among all records, in order.
+    /// Their places among what the digest was made of, in order.
     pub members: Vec<usize>,
+    /// How many records they stand for.
+    pub records: u64,
     /// When the first of them happened.
     pub first: Timestamp,
     /// When the last of them happened.
@@ -65,7 +67,7 @@ impl<'a> Digest<'a> {
     /// The headline, unmarked: what a phone shows.
     #[must_use]
     pub fn title(&self) -> String {
-        let records: usize = self.groups.iter().map(|group| group.members.len()).sum();
+        let records: u64 = self.groups.iter().map(|group| group.records).sum();
         let groups = self.groups.len();
         let warnings = self.groups.iter().filter(|group| group.newest.level == "Warning").count();
         let about = if groups == 1 { "thing" } else { "things" };
@@ -74,7 +76,8 @@ impl<'a> Digest<'a> {
             _ if warnings == groups => ", all warnings".to_owned(),
             _ => format!(", {warnings} of them warnings"),
         };
-        format!("{records} events about {groups} {about}{warnings}")
+        let events = if records == 1 { "event" } else { "events" };
+        format!("{records} {events} about {groups} {about}{warnings}")
     }
 
     /// A line for each group, with at most so many bytes of its newest message.
@@ -90,12 +93,19 @@ impl<'a> Digest<'a> {
 
 impl<'a> Group<'a> {
     fn begin(place: usize, notice: &'a Notice) -> Self {
-        Self { newest: notice, members: vec![place], first: notice.seen, last: notice.seen }
+        Self {
+            newest: notice,
+            members: vec![place],
+            records: notice.records,
+            first: notice.since,
+            last: notice.seen,
+        }
     }
 
     fn take(&mut self, place: usize, notice: &'a Notice) {
         self.members.push(place);
-        self.first = self.first.min(notice.seen);
+        self.records += notice.records;
+        self.first = self.first.min(notice.since);
         self.last = self.last.max(notice.seen);
         self.newest = notice;
     }
@@ -115,7 +125,7 @@ impl<'a> Group<'a> {
         let mark = if level == "Normal" { String::new() } else { markup.strong(level) + " " };
         let object = (markup.escape)(&self.newest.object()).into_owned();
         let (reason, times) = (markup.strong(reason), self.times(zone, day));
-        let head = format!("{mark}{object} {reason} ×{} {times}", self.members.len());
+        let head = format!("{mark}{object} {reason} ×{} {times}", self.records);
         let message = on_one_line(message);
         let message = cut(&message, limit);
         if message.is_empty() {

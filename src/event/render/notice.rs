@@ -34,6 +34,10 @@ pub struct Notice {
     pub at: Timestamp,
     /// When it last happened.
     pub seen: Timestamp,
+    /// How many records it stands for.
+    pub records: u64,
+    /// When the first of those happened.
+    pub since: Timestamp,
 }
 
 impl Notice {
@@ -58,7 +62,15 @@ impl Notice {
             count: event.count(),
             at: time("/lastTimestamp").or_else(|| time("/eventTime")).unwrap_or(seen),
             seen,
+            records: 1,
+            since: seen,
         }
+    }
+
+    /// The same as the newest of so many records, of which the first happened then.
+    #[must_use]
+    pub fn of_many(self, records: u64, since: Timestamp) -> Self {
+        Self { records, since: since.min(self.seen), ..self }
     }
 
     /// The object, such as `shop/Pod/web-1` or `Node/worker-3`.

@@ -7,14 +7,14 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
-use super::flight::{Blocked, Verdict};
+use super::flight::{Blocked, Flight, Verdict};
 use super::{Batch, Course, Feed, Ledger, Pace, Pass, Runner, SinkFactory, rest_until};
 use crate::cursor::DeadLetter;
 use crate::event::Record;
 use crate::log::LogError;
 use crate::relay::status::{FailureStatus, SinkState};
 use crate::setting::Span;
-use crate::sink::{Delivery, Outcome, Sink};
+use crate::sink::{Delivery, Outcome, Repeats, Sink};
 
 /// Calls a sink, and turns time-outs and panics into outcomes.
 pub(super) struct Courier {
@@ -42,8 +42,12 @@ impl Courier {
         Self { sink, build, timeout }
     }
 
-    async fn hand_over(&mut self, records: &[Record]) -> Delivery {
-        let call = AssertUnwindSafe(self.sink.deliver(records)).catch_unwind();
+    async fn hand_over(&mut self, records: &[Record], repeats: Option<&[Repeats]>) -> Delivery {
+        let call = match repeats {
+            Some(repeats) => self.sink.deliver_groups(records, repeats),
+            None => self.sink.deliver(records),
+        };
+        let call = AssertUnwindSafe(call).catch_unwind();
         match timeout(self.timeout, call).await {
             Ok(Ok(delivery)) => delivery,
             Ok(Err(_panic)) => self.replace_after_panic(),
@@ -84,35 +88,48 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         mut batch: Batch,
     ) -> Result<Course, LogError> {
         self.tell_oldest(index, &batch);
-        loop {
-            let Some(records) = batch.flight.next() else { break };
-            let spread = self.digests && records.len() > 1;
-            let pace = if spread { Pace::Spread } else { Pace::AtOnce };
-            let Some(mut pass) = self.pass(pace).await else { return Ok(Course::Stopped) };
-            if let (Some(gate), Some(pass)) = (&self.gate, &mut pass) {
-                gate.begin(pass, &self.ledger).await?;
-            }
-            if self.failing.is_none() {
-                self.report.set_state(SinkState::Delivering);
-            }
-            let begun = Instant::now();
-            let delivery = self.courier.hand_over(&records).await;
-            drop(records);
-            self.report.count_delivery(begun.elapsed());
-            let verdict = batch.flight.settle(delivery);
-            if let (Some(gate), Some(pass)) = (&self.gate, pass) {
-                gate.end(pass, verdict.silence(), &self.ledger);
-            }
-            self.bury(&batch, &verdict)?;
+        while !batch.flight.is_over() {
+            let Some(verdict) = self.attempt(&mut batch.flight, None).await? else {
+                return Ok(Course::Stopped);
+            };
+            self.bury(&batch.flight, &verdict)?;
             self.follow(index, &mut batch, &verdict);
-            if let Some(blocked) = verdict.blocked
-                && self.wait_out(&blocked).await == Course::Stopped
-            {
+            if self.wait_out(verdict.blocked.as_ref()).await == Course::Stopped {
                 return Ok(Course::Stopped);
             }
         }
         self.tell(index);
         Ok(Course::On)
+    }
+
+    /// Hands over what is in hand, as soon as the rate limit allows; `None` when the relay stops before.
+    /// Of groups it is said how many records each stands for.
+    pub(super) async fn attempt(
+        &mut self,
+        flight: &mut Flight,
+        repeats: Option<&[Repeats]>,
+    ) -> Result<Option<Verdict>, LogError> {
+        let spread = self.digests && flight.in_hand().len() > 1;
+        let pace = if spread { Pace::Spread } else { Pace::AtOnce };
+        let Some(mut pass) = self.pass(pace).await else { return Ok(None) };
+        let Some(records) = flight.next() else { return Ok(Some(Verdict::default())) };
+        if let (Some(gate), Some(pass)) = (&self.gate, &mut pass) {
+            gate.begin(pass, &self.ledger).await?;
+        }
+        if self.failing.is_none() {
+            self.report.set_state(SinkState::Delivering);
+        }
+        let repeats: Option<Vec<_>> =
+            repeats.map(|repeats| flight.in_hand().iter().map(|place| repeats[*place]).collect());
+        let begun = Instant::now();
+        let delivery = self.courier.hand_over(&records, repeats.as_deref()).await;
+        drop(records);
+        self.report.count_delivery(begun.elapsed());
+        let verdict = flight.settle(delivery);
+        if let (Some(gate), Some(pass)) = (&self.gate, pass) {
+            gate.end(pass, verdict.silence(), &self.ledger);
+        }
+        Ok(Some(verdict))
     }
 
     /// Waits until a message may leave; `None` when the relay stops before. Without a quota the pass
@@ -144,9 +161,9 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     }
 
     /// Keeps what was refused for good. The cursor has not moved past it yet.
-    fn bury(&self, batch: &Batch, verdict: &Verdict) -> Result<(), LogError> {
+    pub(super) fn bury(&self, flight: &Flight, verdict: &Verdict) -> Result<(), LogError> {
         for (index, reason) in &verdict.rejected {
-            let record = batch.flight.records()[*index].clone();
+            let record = flight.records()[*index].clone();
             let (sink, reason) = (self.report.name().to_owned(), reason.clone());
             self.ledger.bury(DeadLetter { sink, record, reason, at: Timestamp::now() })?;
         }
@@ -163,13 +180,11 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         Ok(())
     }
 
-    /// Moves the cursor over what is finished. What got through ends a failure, or begins it anew
-    /// when something else is left waiting.
+    /// Moves the cursor over what is finished.
     fn follow(&mut self, index: usize, batch: &mut Batch, verdict: &Verdict) {
         if !verdict.progressed() {
             return;
         }
-        self.metrics().delivered.inc_by(verdict.accepted as u64);
         let ahead: Vec<_> =
             batch.flight.done_ahead().map(|record| record.position.clone()).collect();
         let mark = batch.advance();
@@ -178,7 +193,13 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             self.commit(index, mark, ahead);
             self.tell_oldest(index, batch);
         }
-        if self.failing.is_some() {
+        self.note_progress(verdict, verdict.accepted as u64);
+    }
+
+    /// What got through ends a failure, or begins it anew when something else is left waiting.
+    pub(super) fn note_progress(&mut self, verdict: &Verdict, delivered: u64) {
+        self.metrics().delivered.inc_by(delivered);
+        if verdict.progressed() && self.failing.is_some() {
             self.retry.reset();
             match &verdict.blocked {
                 None => self.recover(),
@@ -193,8 +214,9 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         tracing::info!(sink = self.report.name(), %since, attempts, "the sink accepts records again");
     }
 
-    /// Waits as long as a failure demands, and shows it.
-    async fn wait_out(&mut self, blocked: &Blocked) -> Course {
+    /// Waits as long as a failure demands, if there is one, and shows it.
+    pub(super) async fn wait_out(&mut self, blocked: Option<&Blocked>) -> Course {
+        let Some(blocked) = blocked else { return Course::On };
         let (wait, cause, held) = match blocked {
             Blocked::Retry { after, cause } => (self.retry.next_wait(*after), cause, false),
             Blocked::Hold { cause } => (self.hold_probe, cause, true),

@@ -1,6 +1,6 @@
 //! A log, a state and a sink that do as they are told.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 
 use super::ports::Reading;
 use super::{Feed, Ledger, Mark};
-use crate::cursor::{DeadLetter, Loss, Usage};
+use crate::cursor::{DeadLetter, Group, Loss, Slot, Usage};
 use crate::event::{Generation, Header, Position, Record, StreamId};
 use crate::log::LogError;
-use crate::sink::{Delivery, Outcome, Sink};
+use crate::sink::{Delivery, Outcome, Repeats, Sink};
 
 pub(crate) fn position(version: u64) -> Position {
     Position::new(Generation(0), version.to_string().parse().expect("a version"))
@@ -79,7 +79,11 @@ pub(crate) enum Entry {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Book(Arc<Mutex<Vec<Entry>>>, Arc<Mutex<HashMap<String, Usage>>>);
+pub(crate) struct Book(
+    Arc<Mutex<Vec<Entry>>>,
+    Arc<Mutex<HashMap<String, Usage>>>,
+    Arc<Mutex<BTreeMap<u16, Group>>>,
+);
 
 impl Book {
     pub(crate) fn entries(&self) -> Vec<Entry> {
@@ -104,6 +108,10 @@ impl Book {
         self.entries().into_iter().rev().find_map(moved).unwrap_or_default()
     }
 
+    fn kept_groups(&self) -> MutexGuard<'_, BTreeMap<u16, Group>> {
+        self.2.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn usages(&self) -> MutexGuard<'_, HashMap<String, Usage>> {
         self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,6 +133,24 @@ impl Ledger for Book {
 
     fn lose(&self, _sink: &str, _stream: &StreamId, loss: Loss) {
         self.enter(Entry::Lost(loss));
+    }
+
+    fn groups(&self, _sink: &str) -> Vec<(u16, Group)> {
+        self.kept_groups().clone().into_iter().collect()
+    }
+
+    fn put_groups(&self, _sink: &str, slots: Vec<Slot>) {
+        for (place, group) in slots {
+            match group {
+                Some(group) => drop(self.kept_groups().insert(place, group)),
+                None => drop(self.kept_groups().remove(&place)),
+            }
+        }
+    }
+
+    fn move_cursor_into_groups(&self, sink: &str, stream: &StreamId, mark: Mark, slots: Vec<Slot>) {
+        self.put_groups(sink, slots);
+        self.move_cursor(sink, stream, mark, Vec::new());
     }
 
     fn usage(&self, quota: &str) -> Option<Usage> {
@@ -156,6 +182,8 @@ pub(crate) enum Act {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) versions: Vec<u64>,
+    /// How many records each stands for, when it is a group.
+    pub(crate) repeats: Vec<u64>,
     pub(crate) at: Duration,
 }
 
@@ -214,8 +242,14 @@ impl Sink for Stage {
     }
 
     async fn deliver(&mut self, batch: &[Record]) -> Delivery {
+        self.deliver_groups(batch, &[]).await
+    }
+
+    async fn deliver_groups(&mut self, batch: &[Record], repeats: &[Repeats]) -> Delivery {
         let versions = batch.iter().map(version).collect();
-        self.sent.send(Sent { versions, at: self.begun.elapsed() }).expect("the test listens");
+        let repeats = repeats.iter().map(|repeats| repeats.records).collect();
+        let sent = Sent { versions, repeats, at: self.begun.elapsed() };
+        self.sent.send(sent).expect("the test listens");
         let act = self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let delivery = match act.unwrap_or(Act::Answer(Delivery::Whole(Outcome::Accepted))) {
             Act::Answer(delivery) => delivery,

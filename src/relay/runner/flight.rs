@@ -74,6 +74,21 @@ impl Flight {
         }
     }
 
+    /// The places of what [`Self::next`] gives.
+    pub(crate) fn in_hand(&self) -> &[usize] {
+        self.portions.front().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether every record is done.
+    pub(crate) fn is_over(&self) -> bool {
+        self.portions.is_empty()
+    }
+
+    /// Whether the record at a place is done.
+    pub(crate) fn is_done(&self, place: usize) -> bool {
+        self.done[place]
+    }
+
     /// Takes note of what became of the records [`Self::next`] gave.
     pub(crate) fn settle(&mut self, delivery: Delivery) -> Verdict {
         let Some(sent) = self.portions.pop_front() else { return Verdict::default() };

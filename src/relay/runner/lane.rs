@@ -110,6 +110,21 @@ impl Lane {
         self.waiting.front().map(|waiting| waiting.record.received_at)
     }
 
+    /// The record that waits longest.
+    pub(crate) fn first(&self) -> Option<&Record> {
+        self.waiting.front().map(|waiting| &waiting.record)
+    }
+
+    /// Takes the record out that waits longest. Returns where the cursor stands when it is done.
+    pub(crate) fn pass_first(&mut self) -> Option<Mark> {
+        let Waiting { record, sequence, .. } = self.waiting.pop_front()?;
+        self.waiting_bytes -= record.body.len() as u64;
+        if self.waiting.is_empty() {
+            return Some(self.read.clone());
+        }
+        Some(Mark { position: Some(record.position), sequence })
+    }
+
     /// How many records wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()

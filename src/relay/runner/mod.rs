@@ -14,6 +14,8 @@ mod attempt;
 pub(in crate::relay) mod fixtures;
 mod flight;
 mod gate;
+mod grouped;
+mod grouping;
 mod lane;
 mod limits;
 mod ports;
@@ -38,13 +40,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::{Courier, Failing};
 use self::gate::{Gate, Pass};
+use self::grouped::Clock;
+use self::grouping::Grouping;
 use self::lane::{Batch, Lane, Readiness};
 use self::ports::Reading;
 use super::report::SinkReport;
 use super::status::SinkState;
 use crate::event::{Filter, Position, StreamId};
 use crate::log::LogError;
-use crate::sink::{Quota, Retry, Sink, SinkError};
+use crate::sink::{self, Quota, Retry, Sink, SinkError};
 use crate::telemetry::SinkMetrics;
 
 /// Builds a sink from its configuration, as often as needed.
@@ -68,6 +72,8 @@ pub(crate) struct Profile {
     pub(crate) hold_probe: Duration,
     /// How often it may be called.
     pub(crate) quota: Option<Quota>,
+    /// Whether equal records are told as one.
+    pub(crate) group: Option<sink::Grouping>,
     /// Where the quotas of all sinks are kept.
     pub(crate) windows: Windows,
 }
@@ -81,6 +87,9 @@ pub(crate) struct Runner<F, L> {
     gate: Option<Gate>,
     /// Whether many records become one message.
     digests: bool,
+    /// What is told as one, when equal records are, or when groups from before are left.
+    grouping: Option<Grouping>,
+    clock: Clock,
     retry: RetrySchedule,
     failing: Option<Failing>,
     tracks: Vec<Track<F>>,
@@ -129,6 +138,7 @@ enum Pace {
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    TellGroups,
     Deliver(usize),
     WaitUntil(Option<Instant>),
 }
@@ -150,8 +160,13 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             lane: Lane::new(mark, ahead.into_iter().collect()),
         };
         let gate = profile.quota.map(|quota| profile.windows.gate(quota, &ledger));
+        let left = ledger.groups(report.name());
+        let grouping = (profile.group.is_some() || !left.is_empty())
+            .then(|| Grouping::new(profile.group, left));
         Self {
             gate,
+            grouping,
+            clock: Clock::start(),
             digests: sink.makes_digests(),
             filter: profile.filter,
             limits: profile.limits,
@@ -177,7 +192,13 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     async fn deliver_all(&mut self) -> Result<(), LogError> {
         while !self.stop.is_cancelled() {
             self.read_what_is_there().await?;
+            self.put_into_groups();
             match self.next_step(Instant::now()) {
+                Step::TellGroups => {
+                    if self.tell_groups().await? == Course::Stopped {
+                        break;
+                    }
+                }
                 Step::Deliver(index) => {
                     self.turn = index + 1;
                     if self.deliver_from(index).await? == Course::Stopped {
@@ -193,8 +214,13 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     }
 
     /// Chooses the stream whose turn it is among those with a batch that can leave.
-    fn next_step(&self, now: Instant) -> Step {
+    fn next_step(&mut self, now: Instant) -> Step {
         let mut earliest: Option<Instant> = None;
+        match self.next_step_of_groups() {
+            Some(Step::WaitUntil(due)) if !self.takes_into_groups() => earliest = due,
+            Some(step) => return step,
+            None => {}
+        }
         let count = self.tracks.len();
         for offset in 0..count {
             let index = (self.turn + offset) % count;
@@ -213,7 +239,8 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         let Some(pass) = self.pass(Pace::AtOnce).await else { return Ok(Course::Stopped) };
         // What came in while the rate limit was closed leaves with this batch.
         self.read_track(index).await?;
-        let one_by_one = self.digests && self.has_room_for_all(index, pass.as_ref());
+        let waiting = self.tracks[index].lane.waiting();
+        let one_by_one = self.digests && self.has_room_for(waiting, pass.as_ref());
         drop(pass);
         let mut limits = self.limits;
         if one_by_one {
@@ -306,10 +333,13 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         Ok(())
     }
 
-    /// Whether what waits can go out one by one, and half of what the limit allows is left for what
-    /// comes next.
-    fn has_room_for_all(&self, index: usize, pass: Option<&Pass>) -> bool {
-        let waiting = self.tracks[index].lane.waiting();
+    fn takes_into_groups(&self) -> bool {
+        self.grouping.as_ref().is_some_and(Grouping::takes_in)
+    }
+
+    /// Whether so many can go out one by one, and half of what the limit allows is left for what comes
+    /// next.
+    fn has_room_for(&self, waiting: usize, pass: Option<&Pass>) -> bool {
         let free = match (&self.gate, pass) {
             (Some(gate), Some(pass)) => gate.free(pass, Instant::now()),
             _ => usize::MAX,

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 
 use super::lane::Mark;
-use crate::cursor::{Cursor, DeadLetter, Loss, State, Usage};
+use crate::cursor::{Cursor, DeadLetter, Group, Loss, Slot, State, Usage};
 use crate::event::{Position, Record, StreamId};
 use crate::log::{Chunk, LogError, Reader, Records};
 
@@ -62,6 +62,12 @@ pub(crate) trait Ledger: Send + Sync {
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError>;
     /// Keeps a loss; durable no later than any cursor moved after this call.
     fn lose(&self, sink: &str, stream: &StreamId, loss: Loss);
+    /// The groups of a sink, with their places.
+    fn groups(&self, sink: &str) -> Vec<(u16, Group)>;
+    /// Puts groups into their places. Durable soon.
+    fn put_groups(&self, sink: &str, slots: Vec<Slot>);
+    /// Moves a cursor past records that are in these groups now, in one commit.
+    fn move_cursor_into_groups(&self, sink: &str, stream: &StreamId, mark: Mark, slots: Vec<Slot>);
     /// How much of a quota was used, as far as is known.
     fn usage(&self, quota: &str) -> Option<Usage>;
     /// Notes how much of a quota is used. Durable soon.
@@ -95,11 +101,14 @@ impl Feed for Reader {
     }
 }
 
+fn cursor_at(mark: Mark) -> Cursor {
+    let Mark { position, sequence } = mark;
+    Cursor { position, sequence, updated_at: Timestamp::now() }
+}
+
 impl Ledger for State {
     fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark, ahead: Vec<Position>) {
-        let Mark { position, sequence } = mark;
-        let cursor = Cursor { position, sequence, updated_at: Timestamp::now() };
-        self.move_cursor_with(sink, stream, cursor, ahead);
+        self.move_cursor_with(sink, stream, cursor_at(mark), ahead);
     }
 
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
@@ -108,6 +117,18 @@ impl Ledger for State {
 
     fn lose(&self, sink: &str, stream: &StreamId, loss: Loss) {
         State::lose(self, sink, stream, loss);
+    }
+
+    fn groups(&self, sink: &str) -> Vec<(u16, Group)> {
+        State::groups(self, sink)
+    }
+
+    fn put_groups(&self, sink: &str, slots: Vec<Slot>) {
+        State::put_groups(self, sink, slots);
+    }
+
+    fn move_cursor_into_groups(&self, sink: &str, stream: &StreamId, mark: Mark, slots: Vec<Slot>) {
+        State::move_cursor_into_groups(self, sink, stream, cursor_at(mark), slots);
     }
 
     fn usage(&self, quota: &str) -> Option<Usage> {

@@ -18,7 +18,7 @@ use crate::sink::Rate;
 const LONGEST_SILENCE: Duration = Duration::from_secs(60 * 60);
 
 /// A later process is told of so many messages at most; a limit above that is none for people.
-const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 2_000;
 
 /// The latest messages under one quota.
 #[derive(Debug, Default)]

@@ -225,6 +225,7 @@ pub(super) fn sink(name: &str, delay: Duration) -> (Destination, Switch) {
         },
         hold_probe: Duration::from_millis(20),
         quota: None,
+        group: None,
         windows: Windows::default(),
     };
     (Destination { identity, profile, sink }, Switch { outcome, accepted })

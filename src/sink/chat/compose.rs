@@ -30,7 +30,7 @@ pub(super) fn compose<S: Service>(service: &S, notices: &[Notice], limit: usize)
         message: single(service, &notices[place], &fits),
         records: vec![place],
     };
-    if notices.len() == 1 {
+    if let [Notice { records: 1, .. }] = notices {
         return alone(0);
     }
     let all = Digest::of(notices);

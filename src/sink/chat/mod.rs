@@ -34,14 +34,14 @@ use jiff::tz::TimeZone;
 
 use self::compose::{Composed, compose};
 use super::options::wrong;
-use super::{Batch, Delivery, Outcome, Quota, Sink, SinkError};
+use super::{Batch, Delivery, Outcome, Quota, Repeats, Sink, SinkError};
 use crate::event::Record;
 use crate::event::render::{Card, Digest, Markup, Notice};
 use crate::setting::{ByteSize, Span};
 
 /// Limits of a digest. Records do not wait for company: while few come, each leaves at once.
 const BATCH: Batch = Batch {
-    max_records: Some(1_000),
+    max_records: Some(500),
     max_bytes: Some(ByteSize::mib(1)),
     max_wait: Some(Span::from_secs(0)),
 };
@@ -98,18 +98,14 @@ impl<S: Service> Sink for Chat<S> {
         if batch.is_empty() {
             return Delivery::Each(Vec::new());
         }
-        let notices: Vec<_> = batch.iter().map(Notice::of).collect();
-        let limit = self.0.limit();
-        let whole = compose(&self.0, &notices, limit);
-        let (composed, refused) = match self.0.send(&whole.message).await {
-            Answer::Outcome(outcome) => return delivery(whole, outcome, batch),
-            Answer::TooLong(reason) => (compose(&self.0, &notices, limit / 2), reason),
+        self.tell(&batch.iter().map(Notice::of).collect::<Vec<_>>()).await
+    }
+
+    async fn deliver_groups(&mut self, newest: &[Record], repeats: &[Repeats]) -> Delivery {
+        let notice = |(record, repeats): (&Record, &Repeats)| {
+            Notice::of(record).of_many(repeats.records, repeats.first)
         };
-        // A service may count otherwise than it says. Half of it is tried once.
-        match self.0.send(&composed.message).await {
-            Answer::Outcome(outcome) => delivery(composed, outcome, batch),
-            Answer::TooLong(_) => delivery(composed, Outcome::Rejected { reason: refused }, batch),
-        }
+        self.tell(&newest.iter().zip(repeats).map(notice).collect::<Vec<_>>()).await
     }
 
     fn quota(&self) -> Option<Quota> {
@@ -121,8 +117,26 @@ impl<S: Service> Sink for Chat<S> {
     }
 }
 
-fn delivery(composed: Composed, outcome: Outcome, batch: &[Record]) -> Delivery {
-    if composed.records.len() == batch.len() {
+impl<S: Service> Chat<S> {
+    async fn tell(&mut self, notices: &[Notice]) -> Delivery {
+        let limit = self.0.limit();
+        let whole = compose(&self.0, notices, limit);
+        let (composed, refused) = match self.0.send(&whole.message).await {
+            Answer::Outcome(outcome) => return delivery(whole, outcome, notices),
+            Answer::TooLong(reason) => (compose(&self.0, notices, limit / 2), reason),
+        };
+        // A service may count otherwise than it says. Half of it is tried once.
+        match self.0.send(&composed.message).await {
+            Answer::Outcome(outcome) => delivery(composed, outcome, notices),
+            Answer::TooLong(_) => {
+                delivery(composed, Outcome::Rejected { reason: refused }, notices)
+            }
+        }
+    }
+}
+
+fn delivery(composed: Composed, outcome: Outcome, notices: &[Notice]) -> Delivery {
+    if composed.records.len() == notices.len() {
         return Delivery::Whole(outcome);
     }
     Delivery::Part { records: composed.records, outcome }

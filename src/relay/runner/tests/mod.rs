@@ -1,5 +1,6 @@
 //! The runner as a whole, with time under control.
 
+mod groups;
 mod property;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ fn profile(max_records: usize) -> Profile {
         },
         hold_probe: Duration::from_secs(60),
         quota: None,
+        group: None,
         windows: Windows::default(),
     }
 }
@@ -51,7 +53,16 @@ impl Trial {
     }
 
     fn start_with(profile: Profile, script: Vec<Act>, change: fn(Stage) -> Stage) -> Self {
-        let book = Book::default();
+        Self::start_on(Book::default(), profile, script, change)
+    }
+
+    /// Goes on with what an earlier runner has written.
+    fn start_on(
+        book: Book,
+        profile: Profile,
+        script: Vec<Act>,
+        change: fn(Stage) -> Stage,
+    ) -> Self {
         let (stage, sent) = Stage::new(script, book.clone());
         let stage = change(stage);
         let sink = Box::new(stage.clone());
@@ -389,7 +400,8 @@ async fn few_records_leave_one_by_one_and_many_together_spread_over_the_window()
     let mut trial = digests(6, vec![]);
     trial.arrive(1..=3);
     for version in 1..=3 {
-        assert_eq!(trial.sent().await, Sent { versions: vec![version], at: Duration::ZERO });
+        let sent = trial.sent().await;
+        assert_eq!((sent.versions, sent.at), (vec![version], Duration::ZERO));
     }
     trial.arrive(4..=9);
     let first = trial.sent().await;
