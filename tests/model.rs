@@ -17,6 +17,8 @@ mod history;
 mod oracle;
 #[path = "model/process.rs"]
 mod process;
+#[path = "model/protocol.rs"]
+mod protocol;
 #[path = "model/trial.rs"]
 mod trial;
 

@@ -67,3 +67,5 @@ step "speed"
 for bench in append read latency; do
     cargo bench --bench "$bench" || echo "tests/run.sh: a figure of $bench is below half of its target"
 done
+step "fuzz targets"
+fuzz/run.sh all 60

@@ -7,7 +7,8 @@ use rig::Volume;
 
 use super::action::{Action, Moment, Place};
 use super::oracle::Model;
-use super::process::{Answer, Command, Outcome, Process, SeenLetter};
+use super::process::Process;
+use super::protocol::{Answer, Command, Outcome, SeenLetter};
 
 type Checked = Result<(), String>;
 
