@@ -14,7 +14,7 @@ pub(super) fn render(status: &Status, now: Timestamp, palette: Palette) -> Strin
         heading(status, now),
         verdict(status, now, palette),
         streams(status, now, palette),
-        sinks(status, palette),
+        sinks(status, now, palette),
     ]
     .join("\n")
 }
@@ -55,7 +55,7 @@ fn verdict(status: &Status, now: Timestamp, palette: Palette) -> String {
         });
         return lines.collect();
     }
-    let behind: u64 = status.sinks.iter().map(|sink| sink.lag_records).sum();
+    let behind: u64 = status.sinks.iter().map(|sink| sink.lag_records + sink.grouped).sum();
     let line = match (status.started_at.is_some(), behind) {
         (true, 0) => "ok: every stream is live, everything received has been delivered",
         (true, _) => "ok: every stream is live, nothing is stuck",
@@ -105,7 +105,7 @@ fn frontier(stream: &StreamStatus) -> String {
     version.map_or_else(|| "-".to_owned(), |version| format!("{}.{version}", stream.generation))
 }
 
-fn sinks(status: &Status, palette: Palette) -> String {
+fn sinks(status: &Status, now: Timestamp, palette: Palette) -> String {
     if status.sinks.is_empty() {
         return "no sinks are configured: events are kept in the log and go nowhere\n".to_owned();
     }
@@ -131,7 +131,7 @@ fn sinks(status: &Status, palette: Palette) -> String {
                     format!("{} (best effort)", sink.name)
                 },
                 sink.kind.clone(),
-                state(sink.state).to_owned(),
+                state(sink, now),
                 output::count(sink.lag_records),
                 oldest(sink),
                 output::count(sink.delivered),
@@ -155,7 +155,18 @@ fn tone(sink: &SinkStatus) -> Tone {
     }
 }
 
-fn state(state: SinkState) -> &'static str {
+/// What it does, how long a rate limit keeps it waiting, and what waits in groups.
+fn state(sink: &SinkStatus, now: Timestamp) -> String {
+    let left = sink.throttled_until.map(|until| until.duration_since(now));
+    let left = left.and_then(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero());
+    let left = left.map(|left| format!(", {} left", output::duration(left)));
+    let grouped =
+        (sink.grouped > 0).then(|| format!(", {} in groups", output::count(sink.grouped)));
+    let parts = [Some(word(sink.state).to_owned()), left, grouped];
+    parts.into_iter().flatten().collect()
+}
+
+fn word(state: SinkState) -> &'static str {
     match state {
         SinkState::Idle => "idle",
         SinkState::Delivering => "delivering",
@@ -178,6 +189,19 @@ fn oldest(sink: &SinkStatus) -> String {
 mod tests {
     use super::super::fixture;
     use super::*;
+
+    #[test]
+    fn a_sink_that_waits_says_for_how_long() {
+        let mut status = fixture::healthy();
+        let until = fixture::now() + jiff::SignedDuration::from_secs(42);
+        status.sinks[0].state = SinkState::Throttled;
+        status.sinks[0].throttled_until = Some(until);
+        status.sinks[1].grouped = 1_200;
+        let page = page(&status);
+        assert!(page.contains(" throttled, 42s left "), "{page}");
+        assert!(page.contains(" idle, 1,200 in groups "), "{page}");
+        assert!(page.contains("nothing is stuck"), "{page}");
+    }
 
     fn page(status: &Status) -> String {
         render(status, fixture::now(), Palette::plain())
