@@ -300,8 +300,9 @@ impl Service for DingTalk {
     }
 
     fn quota(&self) -> Option<Quota> {
-        let url = parse_url(&self.options.url.0.reveal().ok()?).ok()?;
-        Some(Quota::new("dingtalk", &token(&url), vec![RATE]))
+        let credential = self.options.url.credential();
+        let credential = parse_url(&credential).map_or(credential, |url| token(&url));
+        Some(Quota::new("dingtalk", &credential, vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

@@ -162,7 +162,7 @@ impl Service for Feishu {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("feishu", &self.options.url.0.reveal().ok()?, RATES.to_vec()))
+        Some(Quota::new("feishu", &self.options.url.credential(), RATES.to_vec()))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

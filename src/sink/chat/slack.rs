@@ -132,7 +132,7 @@ impl Service for Slack {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("slack", &self.options.url.0.reveal().ok()?, vec![RATE]))
+        Some(Quota::new("slack", &self.options.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

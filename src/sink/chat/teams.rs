@@ -151,7 +151,7 @@ impl Service for Teams {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("teams", &self.options.url.0.reveal().ok()?, vec![RATE]))
+        Some(Quota::new("teams", &self.options.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

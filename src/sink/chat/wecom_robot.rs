@@ -98,7 +98,7 @@ impl Service for WeComRobot {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("wecom-robot", &self.options.url.0.reveal().ok()?, vec![RATE]))
+        Some(Quota::new("wecom-robot", &self.options.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {
