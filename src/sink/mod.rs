@@ -10,6 +10,7 @@ mod config;
 mod event_json;
 mod http;
 mod log;
+mod mysql;
 mod options;
 mod quota;
 pub mod registry;

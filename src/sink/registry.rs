@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Batch, Sink, SinkConfig, SinkContext, SinkError, chat, log, options, webhook};
+use super::{Batch, Sink, SinkConfig, SinkContext, SinkError, chat, log, mysql, options, webhook};
 use crate::event::Match;
 use crate::setting::EventerUri;
 
@@ -59,6 +59,7 @@ pub static KINDS: &[Kind] = &[
     chat::FEISHU,
     chat::SLACK,
     chat::TEAMS,
+    mysql::KIND,
 ];
 
 /// The kind with this name or alias.

@@ -11,6 +11,7 @@
 //!   connections, the other lists and watches.
 //! * [`Relay`]: the relay's program itself.
 //! * [`Volume`]: a file system that loses its power, is full, or grows.
+//! * [`MariaDb`]: a database to write to.
 //! * [`FailingCalls`]: makes a system call of a program fail.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
 //!
@@ -38,6 +39,7 @@ mod failing_calls;
 mod http_proxy;
 mod journal;
 mod kubeconfig;
+mod mariadb;
 mod port;
 mod process;
 mod proxy;
@@ -56,6 +58,7 @@ pub use failing_calls::{Calls, FailingCalls, Failure};
 pub use http_proxy::{Disturbance, HttpProxy, Kind, Seen};
 pub use journal::Journal;
 pub use kubeconfig::Kubeconfig;
+pub use mariadb::MariaDb;
 pub use port::ReservedPort;
 pub use process::{Line, Stream};
 pub use proxy::{Proxy, Traffic};
