@@ -172,6 +172,12 @@ fn a_wrong_file_is_refused_with_its_place() {
             sink("").replace('}', ", ca: missing.crt}"),
             "relay.yaml:4:38: sink \"a\": option ca: missing.crt: No such file",
         ),
+        (
+            "sinks:\n- name: a\n  kind: slack\n  options: {url: {env: NOT_SET}, template: \"\\n{{ nmae }}\"}\n"
+                .to_owned(),
+            "relay.yaml:4:34: sink \"a\": option template: line 2: there is no variable `nmae`; \
+             did you mean `name`?",
+        ),
         ("sinks: [\n".to_owned(), "relay.yaml:"),
     ];
     for (text, expected) in cases {

@@ -1,5 +1,6 @@
 //! What a person wants to know of a record.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::text::{on_one_line, printable};
@@ -34,6 +35,8 @@ pub struct Notice {
     pub at: Timestamp,
     /// When it last happened.
     pub seen: Timestamp,
+    /// The whole event as JSON, as it came.
+    pub body: Bytes,
 }
 
 impl Notice {
@@ -58,6 +61,7 @@ impl Notice {
             count: event.count(),
             at: time("/lastTimestamp").or_else(|| time("/eventTime")).unwrap_or(seen),
             seen,
+            body: record.body.clone(),
         }
     }
 
