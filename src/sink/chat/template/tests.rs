@@ -128,7 +128,7 @@ fn what_an_event_lacks_is_nothing_and_what_fails_leaves_the_usual_message() {
         assert_eq!(templates.single(&event, 9), None, "{failing}");
         assert!(templates.warned.load(Ordering::Relaxed));
         let plain = Plain { templates };
-        let text = compose(&plain, &[event.clone()], 400).message.text;
+        let text = compose(&plain, std::slice::from_ref(&event), 400).message.text;
         assert!(text.contains("why"), "{text}");
     }
 }
@@ -138,7 +138,7 @@ fn a_message_makes_room_and_then_the_text_is_cut() {
     let event = notice("web", "BackOff", &"é".repeat(100_000));
     let composed = |template: &str| {
         let templates = templates(template, "").expect("valid");
-        compose(&Plain { templates }, &[event.clone()], 400).message
+        compose(&Plain { templates }, std::slice::from_ref(&event), 400).message
     };
     let message = composed("{{ message }} of {{ name }}");
     assert!(message.text.ends_with("é… of web"), "{}", message.text);
