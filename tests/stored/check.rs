@@ -35,7 +35,10 @@ pub async fn fill(path: &Path) {
         }
     }
     for (sink, id, cursor) in contents::cursors() {
-        state.move_cursor(sink, &id, cursor);
+        state.move_cursor_with(sink, &id, cursor, contents::ahead(sink, &id));
+    }
+    for (quota, usage) in contents::usages() {
+        state.note_usage(quota, usage);
     }
     close(log, state).await;
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use kube_event_relay::cursor::{Cursor, DeadLetter};
+use kube_event_relay::cursor::{Cursor, DeadLetter, Usage};
 use kube_event_relay::event::{Header, Position, Record, StreamId};
 use kube_event_relay::log::{Entry, Gap, NewRecord};
 
@@ -96,6 +96,30 @@ pub fn cursors() -> Vec<(&'static str, StreamId, Cursor)> {
         ("oncall", everything(), cursor(Some("1.308"), 3_150, 86_400_000)),
         ("oncall", shop(), cursor(None, 0, 77)),
     ]
+}
+
+/// How much of which quota was used. Golden directories made before quotas have none.
+pub fn usages() -> Vec<(&'static str, Usage)> {
+    let usage = |messages: &[i64], under_way, closed_until: Option<i64>| Usage {
+        messages: messages.iter().map(|after| time(*after)).collect(),
+        under_way,
+        closed_until: closed_until.map(time),
+    };
+    vec![
+        ("dingtalk:1a7674eb4ee78df7", usage(&[5, 3_400, 3_390, 90_000_000], true, None)),
+        ("sink:oncall", usage(&[], false, Some(600_000))),
+    ]
+}
+
+/// What is done ahead of the cursor of a sink in a stream. Golden directories made before there was
+/// such a thing have none.
+pub fn ahead(sink: &str, stream: &StreamId) -> Vec<Position> {
+    match sink {
+        "archive" if *stream == everything() => {
+            ["0.1600", "0.1699", "1.10"].into_iter().map(position).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Dead letters of a sink, in order.

@@ -73,6 +73,14 @@ pub struct Mark {
 }
 
 #[derive(Debug, PartialEq)]
+pub struct Usage {
+    /// When each message ended, or the last one began.
+    pub messages: Vec<i64>,
+    pub under_way: bool,
+    pub closed_until: Option<i64>,
+}
+
+#[derive(Debug, PartialEq)]
 pub struct Letter {
     pub sink: String,
     pub stream: String,
@@ -89,6 +97,10 @@ pub struct State {
     pub marks: BTreeMap<String, Mark>,
     pub letters: Vec<Letter>,
     pub revision: u64,
+    /// By quota.
+    pub usages: BTreeMap<String, Usage>,
+    /// By sink and stream.
+    pub ahead: BTreeMap<(String, String), Vec<Position>>,
 }
 
 /// position, sequence, time of the last move, each as in `cursors.json`
@@ -230,6 +242,13 @@ pub fn state(pairs: &Pairs) -> State {
                 state.revision = value.unsigned();
                 value.end();
             }
+            6 => drop(state.usages.insert(key.name(), usage(value))),
+            7 => {
+                let mut value = Bytes::stamped(value);
+                let ahead = value.list(Bytes::encoded_position);
+                value.end();
+                state.ahead.insert((key.name(), key.name()), ahead);
+            }
             tag => panic!("tag {tag}"),
         }
         key.end();
@@ -279,6 +298,20 @@ pub fn head(bytes: &[u8]) -> Head {
     let head = Head { first_number: bytes.unsigned(), first_sequence: bytes.unsigned() };
     bytes.end();
     head
+}
+
+fn usage(value: &[u8]) -> Usage {
+    let mut value = Bytes::stamped(value);
+    let distances = value.list(Bytes::signed);
+    let (under_way, closed_until) = (value.yes_or_no(), value.optional(Bytes::signed));
+    value.end();
+    let mut at = 0;
+    let mut moment = |distance| {
+        at += distance;
+        at
+    };
+    let messages = distances.into_iter().map(&mut moment).collect();
+    Usage { messages, under_way, closed_until }
 }
 
 fn letter(pairs: &Pairs, sink: String, stream: String, position: Position) -> Letter {
@@ -444,6 +477,18 @@ impl<'a> Bytes<'a> {
     fn text(&mut self) -> String {
         let length = self.length();
         self.string(length)
+    }
+
+    fn yes_or_no(&mut self) -> bool {
+        match self.byte() {
+            0 => false,
+            1 => true,
+            other => panic!("{other:x} is neither yes nor no"),
+        }
+    }
+
+    fn list<T>(&mut self, read: impl Fn(&mut Self) -> T) -> Vec<T> {
+        (0..self.length()).map(|_| read(self)).collect()
     }
 
     fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
