@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use kube_event_relay::cursor::Usage;
+use kube_event_relay::cursor::{Group, Usage};
 use kube_event_relay::event::{Position, StreamId};
 use stored::independent;
 use stored::{check, contents, package};
@@ -136,6 +136,25 @@ fn read_newer_entries(directory: &Path) {
     let ahead = contents::ahead("archive", &everything).iter().map(position).collect();
     let key = ("archive".to_owned(), everything.to_string());
     assert_eq!(state.ahead, BTreeMap::from([(key, ahead)]));
+    let groups = contents::groups("oncall").into_iter();
+    let groups =
+        groups.filter_map(|(place, kept)| Some((("oncall".to_owned(), place), group(&kept?))));
+    assert_eq!(state.groups, groups.collect());
+}
+
+fn group(group: &Group) -> independent::Group {
+    let Group { id, newest, records, first, last, due } = group;
+    independent::Group {
+        id: *id,
+        stream: newest.stream.to_string(),
+        position: position(&newest.position),
+        received_at: newest.received_at.as_millisecond(),
+        event: String::from_utf8(newest.body.to_vec()).expect("UTF-8"),
+        records: *records,
+        first: first.as_millisecond(),
+        last: last.as_millisecond(),
+        due: due.as_millisecond(),
+    }
 }
 
 /// The examples of the description, read by it.
@@ -169,10 +188,11 @@ fn the_examples_of_the_description_are_right() {
     let head = independent::Head { first_number: 70_000, first_sequence: 1_234_567 };
     assert_eq!(independent::head(&example("head")[0]), head);
 
-    let all: independent::Pairs = ["cursor", "gap", "mark", "revision", "letter", "usage", "ahead"]
-        .into_iter()
-        .flat_map(pairs)
-        .collect();
+    let all: independent::Pairs =
+        ["cursor", "gap", "mark", "revision", "letter", "usage", "ahead", "group"]
+            .into_iter()
+            .flat_map(pairs)
+            .collect();
     let state = independent::state(&all);
     let cursor = independent::Cursor {
         position: Some(at("4711")),
@@ -202,6 +222,18 @@ fn the_examples_of_the_description_are_right() {
     assert_eq!(state.usages, BTreeMap::from([(quota, usage)]));
     let ahead = BTreeMap::from([((sink.clone(), stream.clone()), vec![at("4715"), at("4720")])]);
     assert_eq!(state.ahead, ahead);
+    let group = independent::Group {
+        id: [7; 16],
+        stream: stream.clone(),
+        position: at("4711"),
+        received_at: 1_700_000_000_123,
+        event: r#"{"kind":"Event"}"#.to_owned(),
+        records: 2,
+        first: 1_700_000_000_123,
+        last: 1_700_000_000_456,
+        due: 1_700_000_060_456,
+    };
+    assert_eq!(state.groups, BTreeMap::from([((sink.clone(), 3), group)]));
     let reason = "400 Bad Request".to_owned();
     let letter = independent::Letter {
         sink,

@@ -101,6 +101,21 @@ pub struct State {
     pub usages: BTreeMap<String, Usage>,
     /// By sink and stream.
     pub ahead: BTreeMap<(String, String), Vec<Position>>,
+    /// By sink and place; those that are free are not here.
+    pub groups: BTreeMap<(String, u16), Group>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Group {
+    pub id: [u8; 16],
+    pub stream: String,
+    pub position: Position,
+    pub received_at: i64,
+    pub event: String,
+    pub records: u64,
+    pub first: i64,
+    pub last: i64,
+    pub due: i64,
 }
 
 /// position, sequence, time of the last move, each as in `cursors.json`
@@ -249,6 +264,13 @@ pub fn state(pairs: &Pairs) -> State {
                 value.end();
                 state.ahead.insert((key.name(), key.name()), ahead);
             }
+            8 => {
+                let place = (key.name(), u16::from_be_bytes(key.take()));
+                let mut value = Bytes::stamped(value);
+                let group = value.optional(group);
+                value.end();
+                state.groups.extend(group.map(|group| (place, group)));
+            }
             tag => panic!("tag {tag}"),
         }
         key.end();
@@ -312,6 +334,20 @@ fn usage(value: &[u8]) -> Usage {
     };
     let messages = distances.into_iter().map(&mut moment).collect();
     Usage { messages, under_way, closed_until }
+}
+
+fn group(value: &mut Bytes<'_>) -> Group {
+    Group {
+        id: value.take(),
+        stream: value.text(),
+        position: value.encoded_position(),
+        received_at: value.signed(),
+        event: value.text(),
+        records: value.unsigned(),
+        first: value.signed(),
+        last: value.signed(),
+        due: value.signed(),
+    }
 }
 
 fn letter(pairs: &Pairs, sink: String, stream: String, position: Position) -> Letter {
