@@ -12,11 +12,18 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// The server, and the program that makes its first data.
-const PROGRAMS: [&str; 2] = ["mariadbd", "mariadb-install-db"];
+/// The server.
+const SERVER: &str = "mariadbd";
 
-/// Debian's package with both, and without a service.
-const PACKAGE: &str = "mariadb-server-core";
+/// Makes its first data.
+const MAKE_DATA: &str = "mariadb-install-db";
+
+/// Programs with Debian's package that has them, and no service: the third is one the second calls.
+const PROGRAMS: [(&str, &str); 3] = [
+    (SERVER, "mariadb-server-core"),
+    (MAKE_DATA, "mariadb-server-core"),
+    ("my_print_defaults", "mariadb-client-core"),
+];
 
 /// A running MariaDB; see the module.
 #[derive(Debug)]
@@ -57,7 +64,7 @@ impl MariaDb {
     /// Starts it on the same port, with what it had stored.
     pub async fn start_again(&mut self) {
         let log = self.path("server.log");
-        let mut command = program(PROGRAMS[0]);
+        let mut command = program(SERVER);
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", self.path("data").display()))
@@ -87,14 +94,14 @@ impl MariaDb {
              GRANT ALL ON *.* TO '{user}'@'%' WITH GRANT OPTION;\n"
         );
         std::fs::write(self.path("init.sql"), sql).expect("write a file");
-        let mut command = program(PROGRAMS[1]);
+        let mut command = program(MAKE_DATA);
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", self.path("data").display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--force"]);
         as_root(&mut command);
         let output = command.output().expect("run mariadb-install-db");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "mariadb-install-db failed: {said}");
     }
 
@@ -119,9 +126,9 @@ fn program(name: &str) -> Command {
 
 fn install() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh");
-    for name in PROGRAMS {
-        let status = Command::new(&script).args([name, PACKAGE]).status();
+    for (name, package) in PROGRAMS {
+        let status = Command::new(&script).args([name, package]).status();
         let status = status.expect("run tests/rig/install.sh (it needs bash)");
-        assert!(status.success(), "tests/rig/install.sh {name} {PACKAGE} failed: {status}");
+        assert!(status.success(), "tests/rig/install.sh {name} {package} failed: {status}");
     }
 }
