@@ -95,13 +95,15 @@ async fn rows_arrive_once_in_a_real_mariadb() {
     a_server_that_is_killed_in_the_middle_has_every_record_once(&mut bench).await;
 }
 
+/// The columns that kube-eventer fills, but for the times.
+type Row = (String, String, String, String, String, String, String);
+
 async fn a_table_is_made_and_a_record_stored_once(bench: &Bench) {
     let mut sink = bench.sink("kube_event");
     let batch = [record(1, "sagt \"nein\" 🤒"), record(2, "two")];
     for _ in 0..2 {
         assert_eq!(deliver(sink.as_mut(), &batch).await, Outcome::Accepted);
     }
-    type Row = (String, String, String, String, String, String, String);
     let rows: Vec<Row> = bench
         .rows("SELECT namespace, kind, name, type, reason, message, event_id FROM kube_event ORDER BY id")
         .await;
@@ -113,8 +115,15 @@ async fn a_table_is_made_and_a_record_stored_once(bench: &Bench) {
 
 async fn a_table_of_kube_eventer_is_taken_as_it_is(bench: &Bench) {
     let columns: Vec<_> = [
-        "namespace", "kind", "name", "type", "reason", "message", "event_id",
-        "first_occurrence_time", "last_occurrence_time",
+        "namespace",
+        "kind",
+        "name",
+        "type",
+        "reason",
+        "message",
+        "event_id",
+        "first_occurrence_time",
+        "last_occurrence_time",
     ]
     .map(|column| format!("{column} VARCHAR(255) NOT NULL DEFAULT ''"))
     .into();
@@ -135,12 +144,18 @@ async fn a_table_of_kube_eventer_is_taken_as_it_is(bench: &Bench) {
 }
 
 async fn one_record_that_is_refused_refuses_its_batch_and_no_other(bench: &Bench) {
-    assert_eq!(deliver(bench.sink("choosy").as_mut(), &[record(1, "first")]).await, Outcome::Accepted);
+    assert_eq!(
+        deliver(bench.sink("choosy").as_mut(), &[record(1, "first")]).await,
+        Outcome::Accepted
+    );
     bench.run("ALTER TABLE choosy ADD CHECK (message <> 'message 250')").await;
     let mut sink = bench.sink("choosy");
     let batch = records(500);
     let refused = deliver(sink.as_mut(), &batch).await;
-    assert!(matches!(&refused, Outcome::Rejected { reason } if reason.contains("CONSTRAINT")), "{refused:?}");
+    assert!(
+        matches!(&refused, Outcome::Rejected { reason } if reason.contains("CONSTRAINT")),
+        "{refused:?}"
+    );
     assert_eq!(bench.count("choosy").await, 1, "a batch is stored as a whole or not at all");
     assert_eq!(deliver(sink.as_mut(), &batch[..249]).await, Outcome::Accepted);
     assert!(matches!(deliver(sink.as_mut(), &batch[249..250]).await, Outcome::Rejected { .. }));

@@ -185,7 +185,9 @@ mod tests {
 
     #[test]
     fn reads_what_kube_eventers_documentation_writes() {
-        let dsn = Dsn::parse("root:p@ss:w/rd@tcp(10.0.0.1:3307)/kube_eventer?charset=utf8&tls=skip-verify&wait_timeout=10");
+        let dsn = Dsn::parse(
+            "root:p@ss:w/rd@tcp(10.0.0.1:3307)/kube_eventer?charset=utf8&tls=skip-verify&wait_timeout=10",
+        );
         let dsn = dsn.expect("a DSN");
         assert_eq!((dsn.user.as_deref(), dsn.password()), (Some("root"), Some("p@ss:w/rd")));
         assert_eq!((dsn.place.clone(), dsn.database()), (tcp("10.0.0.1", 3307), "kube_eventer"));

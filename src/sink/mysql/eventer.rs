@@ -26,7 +26,8 @@ pub(super) fn translate(uri: &EventerUri) -> Result<Translation, SinkError> {
             _ => kept.push(pair),
         }
     }
-    let dsn = if kept.is_empty() { front.to_owned() } else { format!("{front}?{}", kept.join("&")) };
+    let dsn =
+        if kept.is_empty() { front.to_owned() } else { format!("{front}?{}", kept.join("&")) };
     Dsn::parse(&dsn).map_err(|reason| wrong("dsn", reason))?;
     options.insert("dsn".to_owned(), dsn.into());
     Ok(Translation { options, ..Translation::default() })
@@ -40,9 +41,17 @@ mod tests {
     #[test]
     fn dsn_and_table_are_told_apart() {
         for (uri, dsn, table) in [
-            ("mysql:?root:pw@tcp(h:3306)/db?charset=utf8&table=t", "root:pw@tcp(h:3306)/db?charset=utf8", Some("t")),
+            (
+                "mysql:?root:pw@tcp(h:3306)/db?charset=utf8&table=t",
+                "root:pw@tcp(h:3306)/db?charset=utf8",
+                Some("t"),
+            ),
             ("mysql:?root:pw@tcp(h:3306)/db&table=t", "root:pw@tcp(h:3306)/db", Some("t")),
-            ("mysql:?root:pw@tcp(h:3306)/db?table=t&tls=true", "root:pw@tcp(h:3306)/db?tls=true", Some("t")),
+            (
+                "mysql:?root:pw@tcp(h:3306)/db?table=t&tls=true",
+                "root:pw@tcp(h:3306)/db?tls=true",
+                Some("t"),
+            ),
             ("mysql:?root:pw@tcp(h:3306)/db&name=audit", "root:pw@tcp(h:3306)/db", None),
         ] {
             let uri = EventerUri::parse(uri, &|_| None).expect("a valid URI");

@@ -26,9 +26,8 @@ pub(super) fn outcome(error: &Error, redaction: &Redaction) -> Outcome {
         }
         2026 => hold("the server does not speak TLS as configured: check tls in the option `dsn`"),
         // A CHECK of the table (MySQL, MariaDB) or a trigger does not want it.
-        3819 | 4025 | 1644 | 1406 | 1366 | 1264 | 1265 | 1292 | 1300 | 1048 | 1118 | 3140 | 1153 => {
-            Outcome::Rejected { reason: said }
-        }
+        3819 | 4025 | 1644 | 1406 | 1366 | 1264 | 1265 | 1292 | 1300 | 1048 | 1118 | 3140
+        | 1153 => Outcome::Rejected { reason: said },
         _ => Outcome::Retry { after: None, cause: said },
     }
 }
@@ -37,7 +36,10 @@ pub(super) fn outcome(error: &Error, redaction: &Redaction) -> Outcome {
 pub(super) fn ends_connection(error: &Error) -> bool {
     match error {
         Error::Server(server) => {
-            matches!(server.code, 1053 | 1077 | 1079 | 1927 | 4031 | 1290 | 1792 | 1836 | 1874 | 1146)
+            matches!(
+                server.code,
+                1053 | 1077 | 1079 | 1927 | 4031 | 1290 | 1792 | 1836 | 1874 | 1146
+            )
         }
         _ => true,
     }

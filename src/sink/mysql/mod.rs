@@ -106,8 +106,7 @@ impl MySql {
             None => self.connect(dsn).await?,
         };
         let table = &session.table;
-        let statement =
-            row::insert(&self.table_name.quoted(), batch.len(), table.has_identity());
+        let statement = row::insert(&self.table_name.quoted(), batch.len(), table.has_identity());
         let values = batch
             .iter()
             .flat_map(|record| row::values(record, &self.cluster, table, &self.zone))
@@ -136,7 +135,9 @@ impl Sink for MySql {
         if batch.is_empty() {
             return Delivery::Each(Vec::new());
         }
-        Delivery::Whole(self.store(batch).await.map_or_else(|outcome| outcome, |()| Outcome::Accepted))
+        Delivery::Whole(
+            self.store(batch).await.map_or_else(|outcome| outcome, |()| Outcome::Accepted),
+        )
     }
 }
 

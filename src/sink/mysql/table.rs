@@ -110,13 +110,11 @@ impl Table {
         if column.is_text {
             return crate::event::render::cut(&value, length).into_owned();
         }
-        match value.char_indices().nth(length) {
-            None => value,
-            Some(_) => {
-                let kept: String = value.chars().take(length.saturating_sub(1)).collect();
-                kept + "…"
-            }
+        if value.char_indices().nth(length).is_none() {
+            return value;
         }
+        let kept: String = value.chars().take(length.saturating_sub(1)).collect();
+        kept + "…"
     }
 }
 

@@ -120,7 +120,8 @@ fn as_root(command: &mut Command) {
 /// Servers are in folders that are not on everybody's path.
 fn program(name: &str) -> Command {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
-    let found = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
+    let found =
+        folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
     Command::new(found.unwrap_or_else(|| name.into()))
 }
 
