@@ -51,6 +51,7 @@ fi
 
 step "servers of the rig"
 tests/rig/build.sh
+tests/rig/search/build.sh opensearch-2 elasticsearch-6 elasticsearch-7
 step "clients of chat services"
 tests/clients/run.sh
 step "tests"
