@@ -172,6 +172,12 @@ fn a_wrong_file_is_refused_with_its_place() {
             sink("").replace('}', ", ca: missing.crt}"),
             "relay.yaml:4:38: sink \"a\": option ca: missing.crt: No such file",
         ),
+        (
+            "sinks:\n- name: a\n  kind: slack\n  options: {url: {env: NOT_SET}, template: \"\\n{{ nmae }}\"}\n"
+                .to_owned(),
+            "relay.yaml:4:34: sink \"a\": option template: line 2: there is no variable `nmae`; \
+             did you mean `name`?",
+        ),
         ("sinks: [\n".to_owned(), "relay.yaml:"),
     ];
     for (text, expected) in cases {
@@ -314,6 +320,24 @@ fn a_converted_command_line_is_a_valid_file_that_means_the_same() {
     let (stdout, stderr) = place.run(&check).success(&check);
     assert_eq!(stdout, "configuration is valid: 3 sinks\n");
     assert!(stderr.contains("environment variable WEBHOOK_URL is not set"), "{stderr}");
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_valid() {
+    let place = Place::new();
+    let text = include_str!("../docs/configuration.md");
+    let examples = text.split("```yaml\n").skip(1).filter_map(|text| text.split("```").next());
+    let mut kinds = String::new();
+    for example in examples {
+        place.write("relay.yaml", example);
+        let check = ["config", "check", "relay.yaml"];
+        let (stdout, stderr) = place.run(&check).success(&check);
+        assert!(stdout.starts_with("configuration is valid"), "{example}: {stderr}");
+        kinds.push_str(example);
+    }
+    for kind in ["dingtalk", "wechat", "wecom-robot", "feishu", "slack", "teams"] {
+        assert!(kinds.contains(&format!("kind: {kind}\n")), "{kind} has an example");
+    }
 }
 
 const SINKS: &str = "

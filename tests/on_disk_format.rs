@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use kube_event_relay::cursor::{Group, Usage};
 use kube_event_relay::event::{Position, StreamId};
 use stored::independent;
 use stored::{check, contents, package};
@@ -43,6 +44,7 @@ async fn the_description_is_enough_to_read_what_is_written_now() {
     let directory = tempfile::tempdir().expect("a folder");
     check::fill(directory.path()).await;
     read_by_description(directory.path());
+    read_newer_entries(directory.path());
     for folder in GOLDEN {
         let directory = package::unpack(folder);
         check::check(directory.path()).await;
@@ -117,6 +119,44 @@ fn read_by_description(directory: &Path) {
     }
 }
 
+/// The same for entries that older golden directories do not have.
+fn read_newer_entries(directory: &Path) {
+    let state = independent::state(&independent::database(&directory.join("state")));
+    let usages = contents::usages().into_iter().map(|(quota, usage)| {
+        let Usage { messages, under_way, closed_until } = usage;
+        let usage = independent::Usage {
+            messages: messages.into_iter().map(jiff::Timestamp::as_millisecond).collect(),
+            under_way,
+            closed_until: closed_until.map(jiff::Timestamp::as_millisecond),
+        };
+        (quota.to_owned(), usage)
+    });
+    assert_eq!(state.usages, usages.collect());
+    let everything = contents::everything();
+    let ahead = contents::ahead("archive", &everything).iter().map(position).collect();
+    let key = ("archive".to_owned(), everything.to_string());
+    assert_eq!(state.ahead, BTreeMap::from([(key, ahead)]));
+    let groups = contents::groups("oncall").into_iter();
+    let groups =
+        groups.filter_map(|(place, kept)| Some((("oncall".to_owned(), place), group(&kept?))));
+    assert_eq!(state.groups, groups.collect());
+}
+
+fn group(group: &Group) -> independent::Group {
+    let Group { id, newest, records, first, last, due } = group;
+    independent::Group {
+        id: *id,
+        stream: newest.stream.to_string(),
+        position: position(&newest.position),
+        received_at: newest.received_at.as_millisecond(),
+        event: String::from_utf8(newest.body.to_vec()).expect("UTF-8"),
+        records: *records,
+        first: first.as_millisecond(),
+        last: last.as_millisecond(),
+        due: due.as_millisecond(),
+    }
+}
+
 /// The examples of the description, read by it.
 #[test]
 fn the_examples_of_the_description_are_right() {
@@ -149,7 +189,10 @@ fn the_examples_of_the_description_are_right() {
     assert_eq!(independent::head(&example("head")[0]), head);
 
     let all: independent::Pairs =
-        ["cursor", "gap", "mark", "revision", "letter"].into_iter().flat_map(pairs).collect();
+        ["cursor", "gap", "mark", "revision", "letter", "usage", "ahead", "group"]
+            .into_iter()
+            .flat_map(pairs)
+            .collect();
     let state = independent::state(&all);
     let cursor = independent::Cursor {
         position: Some(at("4711")),
@@ -170,6 +213,27 @@ fn the_examples_of_the_description_are_right() {
         independent::Mark { complete_until: Some(1_700_000_000_456), frontier: Some(at("4800")) };
     assert_eq!(state.marks, BTreeMap::from([(stream.clone(), mark)]));
     assert_eq!(state.revision, 70_000);
+    let usage = independent::Usage {
+        messages: vec![1_700_000_000_123, 1_700_000_000_456],
+        under_way: true,
+        closed_until: Some(1_700_000_060_456),
+    };
+    let quota = "dingtalk:1a7674eb4ee78df7".to_owned();
+    assert_eq!(state.usages, BTreeMap::from([(quota, usage)]));
+    let ahead = BTreeMap::from([((sink.clone(), stream.clone()), vec![at("4715"), at("4720")])]);
+    assert_eq!(state.ahead, ahead);
+    let group = independent::Group {
+        id: [7; 16],
+        stream: stream.clone(),
+        position: at("4711"),
+        received_at: 1_700_000_000_123,
+        event: r#"{"kind":"Event"}"#.to_owned(),
+        records: 2,
+        first: 1_700_000_000_123,
+        last: 1_700_000_000_456,
+        due: 1_700_000_060_456,
+    };
+    assert_eq!(state.groups, BTreeMap::from([((sink.clone(), 3), group)]));
     let reason = "400 Bad Request".to_owned();
     let letter = independent::Letter {
         sink,

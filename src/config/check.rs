@@ -173,17 +173,16 @@ fn check_filter(sink: &SinkConfig) -> Result<(), SinkProblem> {
         .try_for_each(|(index, wanted)| placed(vec!["exclude".into(), index.into()], wanted))
 }
 
-/// Builds the sink and throws it away. A sink with a secret that is not at hand cannot be built:
-/// [`super::preflight`] reports that.
+/// Builds the sink and throws it away. That a secret is not at hand is not its mistake:
+/// [`super::preflight`] reports that. What is found before the secret is needed is.
 fn check_options(sink: &SinkConfig, context: &SinkContext) -> Result<(), SinkProblem> {
     let kind =
         registry::find(&sink.kind).map_err(|error| (vec!["kind".into()], error.to_string()))?;
     let built = secrets::missing_variables(sink).and_then(|missing| {
-        if !missing.is_empty() {
-            return Ok(());
+        match (kind.build)(&sink.options, context) {
+            Err(SinkError::Option { option, .. }) if is_among(&option, &missing) => Ok(()),
+            built => sink.check_group(built?.as_ref()),
         }
-        let built = (kind.build)(&sink.options, context)?;
-        sink.check_group(built.as_ref())
     });
     built.map_err(|error| match &error {
         SinkError::Group(_) => (vec!["group".into()], format!("sink {:?}: {error}", sink.name)),
@@ -193,6 +192,10 @@ fn check_options(sink: &SinkConfig, context: &SinkContext) -> Result<(), SinkPro
         }
         _ => (vec!["kind".into()], format!("sink {:?}: {error}", sink.name)),
     })
+}
+
+fn is_among(option: &str, missing: &[secrets::Missing]) -> bool {
+    missing.iter().any(|missing| missing.option.split('.').next() == option.split('.').next())
 }
 
 fn context(cluster: &str) -> Result<SinkContext, String> {

@@ -3,8 +3,9 @@
 //! A digest takes records from all over a batch, and a service may refuse the first record and accept the
 //! second. Invariant: together with the cursor they say exactly what is done, as of the same commit.
 
+use super::encoding::decode;
 use super::keys::{self, Key};
-use super::state::{Memory, State, decode, sink_and_stream};
+use super::state::{Memory, State, sink_and_stream};
 use crate::event::{Position, StreamId};
 use crate::log::{Database, LogError};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Cursor, DeadLetter, State};
+use super::{Cursor, DeadLetter, Group, State, Usage};
 use crate::event::{Header, Position, Record, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -33,7 +33,22 @@ const LETTER: [&str; 2] = [
      666603506f640473686f7006636172742d301c28b52ffd201ce100007b226b696e64223a224576656e74222c22636f756e74\
      223a3330307d",
 ];
-const ENTRIES: [[&str; 2]; 5] = [CURSOR, GAP, MARK, REVISION, LETTER];
+const USAGE: [&str; 2] = [
+    "06001964696e6774616c6b3a31613736373465623465653738646637",
+    "0102fdf6d0ca9f17030000fb9a020101fd50a8cc9f17030000",
+];
+const AHEAD: [&str; 2] =
+    ["0700066f6e63616c6c000e616c6c2d6e616d65737061636573", "0102030434373135030434373230"];
+const GROUP: [&str; 2] = [
+    "0800066f6e63616c6c0003",
+    "0101070707070707070707070707070707070e616c6c2d6e616d65737061636573030434373131fdf6d0ca9f17\
+     030000107b226b696e64223a224576656e74227d02fdf6d0ca9f17030000fd90d3ca9f17030000fd50a8cc9f17\
+     030000",
+];
+const ENTRIES: [[&str; 2]; 8] = [CURSOR, GAP, MARK, REVISION, LETTER, USAGE, AHEAD, GROUP];
+
+/// The quota of `USAGE`.
+const QUOTA: &str = "dingtalk:1a7674eb4ee78df7";
 
 const COPY: &str = r#"{
   "format": 1,
@@ -90,6 +105,18 @@ fn letter() -> DeadLetter {
     DeadLetter { sink, record, reason, at: time(789) }
 }
 
+fn group() -> Group {
+    let newest = Record {
+        stream: StreamId::all_namespaces(),
+        position: position("4711"),
+        received_at: time(123),
+        header: Header::default(),
+        body: Bytes::from_static(br#"{"kind":"Event"}"#),
+    };
+    let (first, last, due) = (time(123), time(456), time(60_456));
+    Group { id: [7; 16], newest, records: 2, first, last, due }
+}
+
 fn gap() -> Gap {
     Gap {
         after: Some(position("4711")),
@@ -98,6 +125,18 @@ fn gap() -> Gap {
         to_time: time(456),
         cause: "stopped for 2 h".into(),
     }
+}
+
+fn usage() -> Usage {
+    Usage {
+        messages: vec![time(123), time(456)],
+        under_way: true,
+        closed_until: Some(time(60_456)),
+    }
+}
+
+fn ahead() -> Vec<Position> {
+    vec![position("4715"), position("4720")]
 }
 
 /// A state database with these entries.
@@ -129,6 +168,10 @@ async fn entries_of_format_1_read_back() {
     assert_eq!(state.complete_until(&stream), Some(time(456)));
     assert_eq!(state.noted_frontier(&stream), Some(position("4800")));
     assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [letter()]);
+    assert_eq!(state.usage(QUOTA), Some(usage()));
+    assert_eq!(state.ahead("oncall", &stream), ahead());
+    assert_eq!(state.groups("oncall"), [(3, group())]);
+    assert_eq!(state.grouped("oncall"), 2);
     state.close().await.expect("close");
 }
 
@@ -137,14 +180,16 @@ async fn entries_are_written_as_format_1_was() {
     let directory = tempfile::tempdir().expect("tempdir");
     let state = open(directory.path()).expect("new");
     let stream = StreamId::all_namespaces();
-    state.move_cursor("oncall", &stream, cursor());
+    state.move_cursor_with("oncall", &stream, cursor(), ahead());
+    state.note_usage(QUOTA, usage());
+    state.put_groups("oncall", vec![(3, Some(group()))]);
     state.set_complete_until(&stream, time(456));
     state.note_frontier(&stream, &position("4800"));
     state.report_gap(&stream, gap()).expect("report");
     state.close().await.expect("close");
     let path = directory.path().join("state");
     let database = Database::open_existing(&path, SEGMENT_TUNING).expect("open");
-    for [key, value] in [CURSOR, GAP, MARK] {
+    for [key, value] in [CURSOR, GAP, MARK, USAGE, AHEAD, GROUP] {
         let stored = database.get(&bytes(key)).expect("read").expect(key);
         assert_eq!(&stored[..], bytes(value), "{key}");
     }
@@ -175,7 +220,7 @@ async fn cursors_of_a_copy_of_format_1_are_taken() {
 /// It is intact: moving it aside would lose it for the version that can read it.
 #[tokio::test]
 async fn a_newer_entry_is_refused_and_left_where_it_is() {
-    for newer in [CURSOR, GAP, MARK, REVISION] {
+    for newer in [CURSOR, GAP, MARK, REVISION, USAGE, AHEAD, GROUP] {
         let directory = tempfile::tempdir().expect("tempdir");
         let mut value = bytes(newer[1]);
         value[0] = 2;

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::copy::Copy;
+use super::encoding::decode;
 use super::keys::{self, Key, Parts};
 use super::letters::DeadLetter;
-use super::state::{Mark, StoredCursor, StoredGap, decode};
+use super::state::{Mark, StoredCursor, StoredGap};
 use super::{groups, usage};
 use crate::event::{Generation, Header, Position, Record, ResourceVersion, StreamId};
 use crate::fuzzing::Input;

@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Cursor;
+use super::encoding::{decode, time};
 use super::keys::{self, Key, Parts};
-use super::state::{Memory, State, decode, time};
+use super::state::{Memory, State};
 use crate::event::{EventObject, Header, Position, Record, StreamId};
 use crate::log::{Database, LogError};
 
@@ -204,7 +205,7 @@ mod tests {
     fn a_group_is_stored_as_it_is_and_never_too_long() {
         for message in ["short", &"é".repeat(100_000), &"\"\\\u{1}".repeat(9_000)] {
             let group = group(message);
-            let value = super::super::state::encode(&Some(Stored::of(&group))).expect("a value");
+            let value = super::super::encoding::encode(&Some(Stored::of(&group))).expect("a value");
             assert!(value.len() <= VALUE_LIMIT, "{}", value.len());
             let event = group.newest.event();
             assert_eq!((event.count(), event.text("/reason")), (7, "BackOff"));

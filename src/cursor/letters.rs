@@ -50,7 +50,7 @@ impl DeadLetter {
     /// Keys and values of its parts.
     pub(super) fn pairs(&self) -> Result<Pending, LogError> {
         let note = Note { reason: self.reason.clone(), at: self.at.as_millisecond() };
-        let note = super::state::encode(&note)?;
+        let note = super::encoding::encode(&note)?;
         let record = encode_record(&self.record);
         let mut bytes = vec![FORMAT];
         bytes.extend_from_slice(&length(4 + note.len() + record.len()).to_le_bytes());
@@ -85,7 +85,7 @@ impl DeadLetter {
         let (note_length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
         let (note, record) =
             rest.split_at_checked(u32::from_le_bytes(*note_length) as usize).ok_or_else(damaged)?;
-        let note: Note = super::state::decode(path, "a dead letter", note)?;
+        let note: Note = super::encoding::decode(path, "a dead letter", note)?;
         Ok(Self {
             sink: sink.to_owned(),
             record: decode_record(stream, record).ok_or_else(damaged)?,

@@ -160,7 +160,7 @@ pub(super) fn missing(losses: &[Loss], cursor: Place, begin: &Place) -> Vec<Loss
 pub(super) fn encode(losses: &mut Vec<Loss>) -> Result<Vec<u8>, LogError> {
     loop {
         let stored: Vec<_> = losses.iter().map(Stored::of).collect();
-        let bytes = super::state::encode(&stored)?;
+        let bytes = super::encoding::encode(&stored)?;
         if bytes.len() <= VALUE_LIMIT || losses.len() < 2 {
             return Ok(bytes);
         }
@@ -170,7 +170,7 @@ pub(super) fn encode(losses: &mut Vec<Loss>) -> Result<Vec<u8>, LogError> {
 
 /// Reads the value of the database at `path` again.
 pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Vec<Loss>, LogError> {
-    let stored: Vec<Stored> = super::state::decode(path, "the losses of a sink", bytes)?;
+    let stored: Vec<Stored> = super::encoding::decode(path, "the losses of a sink", bytes)?;
     let losses: Option<_> = stored.into_iter().map(Stored::loss).collect();
     losses.ok_or_else(|| LogError::damaged(path, "the losses of a sink have no time"))
 }

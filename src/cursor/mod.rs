@@ -10,6 +10,7 @@
 
 mod ahead;
 mod copy;
+mod encoding;
 #[cfg(test)]
 mod format_tests;
 mod furthest;

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bincode::Options;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::copy::Copy;
+use super::encoding::{decode, encode, time};
 use super::keys::{self, Key, Parts};
 use super::losses::{self, Loss, Place};
 use super::writer::{self, Pending, Request};
@@ -485,39 +484,4 @@ fn move_aside(path: &Path) -> Result<PathBuf, LogError> {
     }
     crate::log::rename(path, &aside)?;
     Ok(aside)
-}
-
-/// Format of every stored value.
-const FORMAT: u8 = 1;
-
-/// A value with its format in front.
-pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, LogError> {
-    let mut bytes = vec![FORMAT];
-    bincode::DefaultOptions::new()
-        .serialize_into(&mut bytes, value)
-        .map_err(|error| LogError::damaged(DIRECTORY.as_ref(), error.to_string()))?;
-    Ok(bytes)
-}
-
-/// Reads a value of the database at `path`; `what` is what it should be.
-pub(super) fn decode<T: DeserializeOwned>(
-    path: &Path,
-    what: &'static str,
-    bytes: &[u8],
-) -> Result<T, LogError> {
-    let damaged = || LogError::damaged(path, format!("{what} cannot be decoded"));
-    match bytes.split_first() {
-        Some((&FORMAT, payload)) => {
-            bincode::DefaultOptions::new().deserialize(payload).map_err(|_| damaged())
-        }
-        // sled has checked its checksum over these bytes: it was written like this.
-        Some((&newer, _)) if newer > FORMAT => {
-            Err(LogError::newer_entry(path, what, newer, FORMAT))
-        }
-        _ => Err(damaged()),
-    }
-}
-
-pub(super) fn time(milliseconds: i64) -> Option<Timestamp> {
-    Timestamp::from_millisecond(milliseconds).ok()
 }

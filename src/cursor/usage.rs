@@ -6,8 +6,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::encoding::{decode, time};
 use super::keys::{self, Key};
-use super::state::{Memory, State, decode, time};
+use super::state::{Memory, State};
 use crate::log::{Database, LogError};
 
 /// The latest messages under one quota.

@@ -157,7 +157,7 @@ impl Writer {
         for (key, value) in pending.range(behind..) {
             database.insert(key, value)?;
         }
-        database.insert(&keys::REVISION, &super::state::encode(&revision)?)?;
+        database.insert(&keys::REVISION, &super::encoding::encode(&revision)?)?;
         database.commit()?;
         Ok(known)
     }

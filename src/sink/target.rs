@@ -22,6 +22,11 @@ impl Target {
         }
     }
 
+    /// What tells it from other targets: the URL, or where that is to be found.
+    pub(super) fn credential(&self) -> String {
+        self.0.reveal().unwrap_or_else(|_| format!("{:?}", self.0))
+    }
+
     /// The URL as of now; what is secret in it is hidden from then on. `option` is its name.
     pub(super) fn reveal(&self, option: &str, redaction: &mut Redaction) -> Result<Url, Outcome> {
         let hold = |cause: String| Outcome::Hold { cause: format!("{option}: {cause}") };

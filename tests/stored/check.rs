@@ -35,7 +35,13 @@ pub async fn fill(path: &Path) {
         }
     }
     for (sink, id, cursor) in contents::cursors() {
-        state.move_cursor(sink, &id, cursor);
+        state.move_cursor_with(sink, &id, cursor, contents::ahead(sink, &id));
+    }
+    for sink in contents::SINKS {
+        state.put_groups(sink, contents::groups(sink));
+    }
+    for (quota, usage) in contents::usages() {
+        state.note_usage(quota, usage);
     }
     close(log, state).await;
 }

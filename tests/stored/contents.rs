@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use kube_event_relay::cursor::{Cursor, DeadLetter};
+use kube_event_relay::cursor::{Cursor, DeadLetter, Group, Usage};
 use kube_event_relay::event::{Header, Position, Record, StreamId};
 use kube_event_relay::log::{Entry, Gap, NewRecord};
 
@@ -96,6 +96,47 @@ pub fn cursors() -> Vec<(&'static str, StreamId, Cursor)> {
         ("oncall", everything(), cursor(Some("1.308"), 3_150, 86_400_000)),
         ("oncall", shop(), cursor(None, 0, 77)),
     ]
+}
+
+/// How much of which quota was used. Golden directories made before quotas have none.
+pub fn usages() -> Vec<(&'static str, Usage)> {
+    let usage = |messages: &[i64], under_way, closed_until: Option<i64>| Usage {
+        messages: messages.iter().map(|after| time(*after)).collect(),
+        under_way,
+        closed_until: closed_until.map(time),
+    };
+    vec![
+        ("dingtalk:1a7674eb4ee78df7", usage(&[5, 3_400, 3_390, 90_000_000], true, None)),
+        ("sink:oncall", usage(&[], false, Some(600_000))),
+    ]
+}
+
+/// What is done ahead of the cursor of a sink in a stream. Golden directories made before there was
+/// such a thing have none.
+pub fn ahead(sink: &str, stream: &StreamId) -> Vec<Position> {
+    match sink {
+        "archive" if *stream == everything() => {
+            ["0.1600", "0.1699", "1.10"].into_iter().map(position).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Groups of a sink, each in a place. Golden directories made before there were any have none.
+pub fn groups(sink: &str) -> Vec<(u16, Option<Group>)> {
+    let all = records(&everything());
+    let group = |record: usize, records| Group {
+        id: [u8::try_from(record).expect("small"); 16],
+        newest: Group::keepable(all[record].clone()),
+        records,
+        first: time(5),
+        last: time(7),
+        due: time(10_005),
+    };
+    match sink {
+        "oncall" => vec![(0, Some(group(3, 2))), (1, None), (7, Some(group(9, 0)))],
+        _ => Vec::new(),
+    }
 }
 
 /// Dead letters of a sink, in order.

@@ -73,6 +73,14 @@ pub struct Mark {
 }
 
 #[derive(Debug, PartialEq)]
+pub struct Usage {
+    /// When each message ended, or the last one began.
+    pub messages: Vec<i64>,
+    pub under_way: bool,
+    pub closed_until: Option<i64>,
+}
+
+#[derive(Debug, PartialEq)]
 pub struct Letter {
     pub sink: String,
     pub stream: String,
@@ -89,6 +97,25 @@ pub struct State {
     pub marks: BTreeMap<String, Mark>,
     pub letters: Vec<Letter>,
     pub revision: u64,
+    /// By quota.
+    pub usages: BTreeMap<String, Usage>,
+    /// By sink and stream.
+    pub ahead: BTreeMap<(String, String), Vec<Position>>,
+    /// By sink and place; those that are free are not here.
+    pub groups: BTreeMap<(String, u16), Group>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Group {
+    pub id: [u8; 16],
+    pub stream: String,
+    pub position: Position,
+    pub received_at: i64,
+    pub event: String,
+    pub records: u64,
+    pub first: i64,
+    pub last: i64,
+    pub due: i64,
 }
 
 /// position, sequence, time of the last move, each as in `cursors.json`
@@ -230,6 +257,20 @@ pub fn state(pairs: &Pairs) -> State {
                 state.revision = value.unsigned();
                 value.end();
             }
+            6 => drop(state.usages.insert(key.name(), usage(value))),
+            7 => {
+                let mut value = Bytes::stamped(value);
+                let ahead = value.list(Bytes::encoded_position);
+                value.end();
+                state.ahead.insert((key.name(), key.name()), ahead);
+            }
+            8 => {
+                let place = (key.name(), u16::from_be_bytes(key.take()));
+                let mut value = Bytes::stamped(value);
+                let group = value.optional(group);
+                value.end();
+                state.groups.extend(group.map(|group| (place, group)));
+            }
             tag => panic!("tag {tag}"),
         }
         key.end();
@@ -279,6 +320,34 @@ pub fn head(bytes: &[u8]) -> Head {
     let head = Head { first_number: bytes.unsigned(), first_sequence: bytes.unsigned() };
     bytes.end();
     head
+}
+
+fn usage(value: &[u8]) -> Usage {
+    let mut value = Bytes::stamped(value);
+    let distances = value.list(Bytes::signed);
+    let (under_way, closed_until) = (value.yes_or_no(), value.optional(Bytes::signed));
+    value.end();
+    let mut at = 0;
+    let mut moment = |distance| {
+        at += distance;
+        at
+    };
+    let messages = distances.into_iter().map(&mut moment).collect();
+    Usage { messages, under_way, closed_until }
+}
+
+fn group(value: &mut Bytes<'_>) -> Group {
+    Group {
+        id: value.take(),
+        stream: value.text(),
+        position: value.encoded_position(),
+        received_at: value.signed(),
+        event: value.text(),
+        records: value.unsigned(),
+        first: value.signed(),
+        last: value.signed(),
+        due: value.signed(),
+    }
 }
 
 fn letter(pairs: &Pairs, sink: String, stream: String, position: Position) -> Letter {
@@ -444,6 +513,18 @@ impl<'a> Bytes<'a> {
     fn text(&mut self) -> String {
         let length = self.length();
         self.string(length)
+    }
+
+    fn yes_or_no(&mut self) -> bool {
+        match self.byte() {
+            0 => false,
+            1 => true,
+            other => panic!("{other:x} is neither yes nor no"),
+        }
+    }
+
+    fn list<T>(&mut self, read: impl Fn(&mut Self) -> T) -> Vec<T> {
+        (0..self.length()).map(|_| read(self)).collect()
     }
 
     fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {

@@ -187,6 +187,8 @@ mod tests {
             Warning shop/Pod/web-1 BackOff ×2 10:00:05–10:03:00\n  last try\n\
             shop/Pod/web-1 Pulled ×1 10:00:00\n  Successfully pulled";
         assert_eq!(digest.text(&Markup::PLAIN, usize::MAX, &zone), expected);
+        let shown = format!("```text\n{}\n{expected}\n```", digest.title());
+        assert!(include_str!("../../../docs/configuration.md").contains(&shown), "{shown}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a person wants to know of a record.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::text::{on_one_line, printable};
@@ -38,6 +39,8 @@ pub struct Notice {
     pub records: u64,
     /// When the first of those happened.
     pub since: Timestamp,
+    /// The whole event as JSON, as it came.
+    pub body: Bytes,
 }
 
 impl Notice {
@@ -64,6 +67,7 @@ impl Notice {
             seen,
             records: 1,
             since: seen,
+            body: record.body.clone(),
         }
     }
 

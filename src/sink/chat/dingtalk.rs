@@ -19,6 +19,7 @@ use sha2::Sha256;
 
 use super::answer::{Coded, ask, request};
 use super::eventer::{self, Clock, Console, go_json};
+use super::template::{TemplateSource, Templates};
 use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::{Secret, Span};
@@ -66,6 +67,12 @@ struct Options {
     /// Whom to mention.
     #[serde(default)]
     at: At,
+    /// A message about one event, as its readers want it.
+    #[serde(default)]
+    template: Option<TemplateSource>,
+    /// The same about many.
+    #[serde(default)]
+    digest_template: Option<TemplateSource>,
 }
 
 /// How messages are written.
@@ -111,16 +118,31 @@ const MARKDOWN: Markup = Markup {
     escape: |text| text.into(),
 };
 
+impl Options {
+    fn look(&self, zone: TimeZone) -> Look {
+        let markup = match self.msg_type {
+            MsgType::Text => Markup::PLAIN,
+            MsgType::Markdown => MARKDOWN,
+        };
+        Look { labels: self.labels.clone(), markup, zone }
+    }
+}
+
 struct DingTalk {
     options: Options,
     client: Client,
     zone: TimeZone,
+    templates: Templates,
     /// How often in a row the service said "too fast".
     penalties: usize,
 }
 
 impl DingTalk {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
+        let zone = TimeZone::system();
+        let [one, many] = [&options.template, &options.digest_template];
+        let look = options.look(zone.clone());
+        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
         options.url.check("url")?;
         if let Some(url) = now("url", &options.url.0)? {
             let url = parse_url(&url).map_err(|reason| wrong("url", reason))?;
@@ -133,32 +155,7 @@ impl DingTalk {
             now("sign", secret)?;
         }
         check_labels(&options.labels)?;
-        Ok(Self { options, client: context.http.clone(), zone: TimeZone::system(), penalties: 0 })
-    }
-
-    fn look(&self) -> Look {
-        let markup = match self.options.msg_type {
-            MsgType::Text => Markup::PLAIN,
-            MsgType::Markdown => MARKDOWN,
-        };
-        Look { labels: self.options.labels.clone(), markup, zone: self.zone.clone() }
-    }
-
-    /// Adds what the robot's security settings and mentions need in the text.
-    fn complete(&self, mut text: String) -> String {
-        if let Some(keyword) = &self.options.keyword
-            && !text.contains(keyword.as_str())
-        {
-            text.push_str("\n\n");
-            text.push_str(keyword);
-        }
-        let At { mobiles, user_ids, .. } = &self.options.at;
-        let mentions: Vec<_> = mobiles.iter().chain(user_ids).map(|id| format!("@{id}")).collect();
-        if !mentions.is_empty() {
-            text.push_str("\n\n");
-            text.push_str(&mentions.join(" "));
-        }
-        text
+        Ok(Self { options, client: context.http.clone(), zone, templates, penalties: 0 })
     }
 
     /// The request's body, in the order and with the escapes of Go.
@@ -274,21 +271,43 @@ impl Service for DingTalk {
             MsgType::Text => {
                 let text =
                     eventer::text(notice, labels, Clock::DateTime, &self.zone, message_limit);
-                Message { title: String::new(), text: self.complete(text) }
+                Message { title: String::new(), text }
             }
             MsgType::Markdown => {
                 let console = Console { cluster: cluster_id.clone(), region: region.clone() };
                 let text = eventer::markdown(notice, labels, &console, &self.zone, message_limit);
-                Message { title: eventer::title(&console), text: self.complete(text) }
+                Message { title: eventer::title(&console), text }
             }
         }
     }
 
     fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message {
-        let look = self.look();
+        let look = self.options.look(self.zone.clone());
         let Message { title, text } = look.digest(digest, message_limit);
         let text = format!("{}{}{text}", look.markup.strong(&title), look.markup.paragraph);
-        Message { title, text: self.complete(text) }
+        Message { title, text }
+    }
+
+    fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    /// Adds what the robot's security settings and mentions need in the text.
+    fn complete(&self, mut message: Message) -> Message {
+        let text = &mut message.text;
+        if let Some(keyword) = &self.options.keyword
+            && !text.contains(keyword.as_str())
+        {
+            text.push_str("\n\n");
+            text.push_str(keyword);
+        }
+        let At { mobiles, user_ids, .. } = &self.options.at;
+        let mentions: Vec<_> = mobiles.iter().chain(user_ids).map(|id| format!("@{id}")).collect();
+        if !mentions.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(&mentions.join(" "));
+        }
+        message
     }
 
     fn size(&self, message: &Message) -> usize {
@@ -300,8 +319,9 @@ impl Service for DingTalk {
     }
 
     fn quota(&self) -> Option<Quota> {
-        let url = parse_url(&self.options.url.0.reveal().ok()?).ok()?;
-        Some(Quota::new("dingtalk", &token(&url), vec![RATE]))
+        let credential = self.options.url.credential();
+        let credential = parse_url(&credential).map_or(credential, |url| token(&url));
+        Some(Quota::new("dingtalk", &credential, vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {
@@ -345,8 +365,12 @@ mod tests {
         DingTalk { zone: TimeZone::get(zone).expect("a zone"), ..robot }
     }
 
+    fn complete(robot: &DingTalk, message: &str) -> Message {
+        robot.complete(robot.single(&notice("web", "BackOff", message), usize::MAX))
+    }
+
     fn body(robot: &DingTalk, message: &str) -> String {
-        robot.body(&robot.single(&notice("web", "BackOff", message), usize::MAX))
+        robot.body(&complete(robot, message))
     }
 
     #[test]
@@ -388,9 +412,9 @@ mod tests {
     fn a_keyword_and_mentions_are_put_below_a_message_that_lacks_them() {
         let options = json!({"keyword": "K8s", "at": {"mobiles": ["138"], "userIds": ["u1"]}});
         let robot = robot(&options, "UTC");
-        let text = robot.single(&notice("web", "BackOff", "why"), usize::MAX).text;
+        let text = complete(&robot, "why").text;
         assert!(text.ends_with("Message:why\n\nK8s\n\n@138 @u1"), "{text}");
-        let text = robot.single(&notice("web", "BackOff", "K8s!"), usize::MAX).text;
+        let text = complete(&robot, "K8s!").text;
         assert!(text.ends_with("Message:K8s!\n\n@138 @u1"), "{text}");
         let body: serde_json::Value = serde_json::from_str(&body(&robot, "why")).expect("JSON");
         let at = json!({"atMobiles": ["138"], "atUserIds": ["u1"], "isAtAll": false});

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::answer::{Coded, ask, request};
+use super::template::{TemplateSource, Templates};
 use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::{Secret, Span};
@@ -48,6 +49,12 @@ struct Options {
     /// A keyword of the robot's security settings: it is put under messages that lack it.
     #[serde(default)]
     keyword: Option<String>,
+    /// A message about one event, as its readers want it.
+    #[serde(default)]
+    template: Option<TemplateSource>,
+    /// The same about many.
+    #[serde(default)]
+    digest_template: Option<TemplateSource>,
 }
 
 /// Of a whole request: 20 KB, with room for time and signature.
@@ -66,27 +73,20 @@ struct Feishu {
     options: Options,
     client: Client,
     look: Look,
+    templates: Templates,
 }
 
 impl Feishu {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
+        let look = Look::new(&options.labels, Markup::PLAIN);
+        let [one, many] = [&options.template, &options.digest_template];
+        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
         options.url.check("url")?;
         if let Some(secret) = &options.sign {
             now("sign", secret)?;
         }
         check_labels(&options.labels)?;
-        let look = Look::new(&options.labels, Markup::PLAIN);
-        Ok(Self { options, client: context.http.clone(), look })
-    }
-
-    fn complete(&self, mut message: Message) -> Message {
-        if let Some(keyword) = &self.options.keyword
-            && ![&message.title, &message.text].iter().any(|text| text.contains(keyword.as_str()))
-        {
-            message.text.push('\n');
-            message.text.push_str(keyword);
-        }
-        message
+        Ok(Self { options, client: context.http.clone(), look, templates })
     }
 
     async fn ask(&self, message: &Message) -> Result<Coded, Outcome> {
@@ -146,11 +146,25 @@ fn judge(answer: Coded) -> Answer {
 #[async_trait]
 impl Service for Feishu {
     fn single(&self, notice: &Notice, message_limit: usize) -> Message {
-        self.complete(self.look.single(notice, message_limit))
+        self.look.single(notice, message_limit)
     }
 
     fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message {
-        self.complete(self.look.digest(digest, message_limit))
+        self.look.digest(digest, message_limit)
+    }
+
+    fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    fn complete(&self, mut message: Message) -> Message {
+        if let Some(keyword) = &self.options.keyword
+            && ![&message.title, &message.text].iter().any(|text| text.contains(keyword.as_str()))
+        {
+            message.text.push('\n');
+            message.text.push_str(keyword);
+        }
+        message
     }
 
     fn size(&self, message: &Message) -> usize {
@@ -162,7 +176,7 @@ impl Service for Feishu {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("feishu", &self.options.url.0.reveal().ok()?, RATES.to_vec()))
+        Some(Quota::new("feishu", &self.options.url.credential(), RATES.to_vec()))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

@@ -15,6 +15,7 @@ mod eventer;
 mod feishu;
 mod slack;
 mod teams;
+mod template;
 #[cfg(test)]
 mod testing;
 mod uri;
@@ -33,6 +34,7 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 
 use self::compose::{Composed, compose};
+use self::template::Templates;
 use super::options::wrong;
 use super::{Batch, Delivery, Outcome, Quota, Repeats, Sink, SinkError};
 use crate::event::Record;
@@ -70,11 +72,19 @@ enum Answer {
 /// One chat service with one destination in it.
 #[async_trait]
 trait Service: Send + Sync {
-    /// A message about one event, with at most so many bytes of what it says.
+    /// The usual message about one event, with at most so many bytes of what it says.
     fn single(&self, notice: &Notice, message_limit: usize) -> Message;
 
-    /// A message about many events, with at most so many bytes of what each says.
+    /// The usual message about many events, with at most so many bytes of what each says.
     fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message;
+
+    /// What a person wants to be sent instead.
+    fn templates(&self) -> &Templates;
+
+    /// Adds what the service wants to find in every message.
+    fn complete(&self, message: Message) -> Message {
+        message
+    }
 
     /// Bytes that count against the limit.
     fn size(&self, message: &Message) -> usize;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::request;
+use super::template::{TemplateSource, Templates};
 use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::Span;
@@ -37,6 +38,12 @@ struct Options {
     /// Lines above every message, such as the name of the cluster.
     #[serde(default)]
     labels: Vec<String>,
+    /// A message about one event, as its readers want it.
+    #[serde(default)]
+    template: Option<TemplateSource>,
+    /// The same about many.
+    #[serde(default)]
+    digest_template: Option<TemplateSource>,
 }
 
 /// Slack advises at most 4,000 characters in `text`, and cuts off what is above 40,000.
@@ -75,14 +82,17 @@ struct Slack {
     options: Options,
     client: Client,
     look: Look,
+    templates: Templates,
 }
 
 impl Slack {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
+        let look = Look::new(&options.labels, MRKDWN);
+        let [one, many] = [&options.template, &options.digest_template];
+        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
         options.url.check("url")?;
         check_labels(&options.labels)?;
-        let look = Look::new(&options.labels, MRKDWN);
-        Ok(Self { options, client: context.http.clone(), look })
+        Ok(Self { options, client: context.http.clone(), look, templates })
     }
 
     async fn ask(&self, message: &Message) -> Result<Outcome, Outcome> {
@@ -123,6 +133,10 @@ impl Service for Slack {
         with_headline(self.look.digest(digest, message_limit))
     }
 
+    fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
     fn size(&self, message: &Message) -> usize {
         message.text.chars().count()
     }
@@ -132,7 +146,7 @@ impl Service for Slack {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("slack", &self.options.url.0.reveal().ok()?, vec![RATE]))
+        Some(Quota::new("slack", &self.options.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

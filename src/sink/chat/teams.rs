@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::request;
+use super::template::{TemplateSource, Templates};
 use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::Span;
@@ -38,6 +39,12 @@ struct Options {
     /// Lines above every message, such as the name of the cluster.
     #[serde(default)]
     labels: Vec<String>,
+    /// A message about one event, as its readers want it.
+    #[serde(default)]
+    template: Option<TemplateSource>,
+    /// The same about many.
+    #[serde(default)]
+    digest_template: Option<TemplateSource>,
 }
 
 /// Of a whole request: 28 KB.
@@ -61,14 +68,17 @@ struct Teams {
     options: Options,
     client: Client,
     look: Look,
+    templates: Templates,
 }
 
 impl Teams {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
+        let look = Look::new(&options.labels, MARKDOWN);
+        let [one, many] = [&options.template, &options.digest_template];
+        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
         options.url.check("url")?;
         check_labels(&options.labels)?;
-        let look = Look::new(&options.labels, MARKDOWN);
-        Ok(Self { options, client: context.http.clone(), look })
+        Ok(Self { options, client: context.http.clone(), look, templates })
     }
 
     async fn ask(&self, message: &Message) -> Result<Answer, Outcome> {
@@ -142,6 +152,10 @@ impl Service for Teams {
         self.look.digest(digest, message_limit)
     }
 
+    fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
     fn size(&self, message: &Message) -> usize {
         body(message).to_string().len()
     }
@@ -151,7 +165,7 @@ impl Service for Teams {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("teams", &self.options.url.0.reveal().ok()?, vec![RATE]))
+        Some(Quota::new("teams", &self.options.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

@@ -4,14 +4,23 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::template::Templates;
 use super::{Answer, Look, Message, Service};
 use crate::event::Record;
 use crate::event::render::{Digest, Markup, Notice};
 use crate::sink::{Outcome, Quota, testing};
 
-pub(super) struct Plain;
+pub(super) struct Plain {
+    pub(super) templates: Templates,
+}
 
-fn look() -> Look {
+impl Default for Plain {
+    fn default() -> Self {
+        Self { templates: Templates::new(None, None, &look()).expect("none is wrong") }
+    }
+}
+
+pub(super) fn look() -> Look {
     Look { zone: jiff::tz::TimeZone::UTC, ..Look::new(&[], Markup::PLAIN) }
 }
 
@@ -23,6 +32,10 @@ impl Service for Plain {
 
     fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message {
         look().digest(digest, message_limit)
+    }
+
+    fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     fn size(&self, message: &Message) -> usize {

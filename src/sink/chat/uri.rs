@@ -18,7 +18,7 @@ const COMMON: [&str; 5] = ["level", "namespaces", "kinds", "label", NAME_OPTION]
 
 const DINGTALK: [&str; 5] = ["access_token", "msg_type", "cluster_id", "region", "sign"];
 const WECHAT: [&str; 4] = ["corp_id", "corp_secret", "agent_id", "to_user"];
-const ROBOT: [&str; 1] = ["sign"];
+const SIGNED_ROBOT: [&str; 1] = ["sign"];
 
 /// The namespace in which events about nodes and the like are kept.
 const CLUSTER_SCOPED: &str = "default";
@@ -77,8 +77,12 @@ pub(super) fn wechat(uri: &EventerUri) -> Result<Translation, SinkError> {
 
 /// A kind that kube-eventer does not have: the URL of its robot, with the options behind it.
 pub(super) fn robot(uri: &EventerUri) -> Result<Translation, SinkError> {
+    robot_with(uri, &[])
+}
+
+fn robot_with(uri: &EventerUri, own: &[&str]) -> Result<Translation, SinkError> {
     let is_option = |pair: &str| {
-        let known = |name: &str| COMMON.contains(&name) || ROBOT.contains(&name);
+        let known = |name: &str| COMMON.contains(&name) || own.contains(&name);
         read_pair(pair).is_some_and(|(name, _)| known(&name))
     };
     let raw = uri.raw.split('#').next().unwrap_or_default();
@@ -97,7 +101,7 @@ pub(super) fn robot(uri: &EventerUri) -> Result<Translation, SinkError> {
 
 /// The same with the secret of a signature.
 pub(super) fn signed_robot(uri: &EventerUri) -> Result<Translation, SinkError> {
-    let mut translation = robot(uri)?;
+    let mut translation = robot_with(uri, &SIGNED_ROBOT)?;
     if let Some(secret) = uri.first("sign").filter(|secret| !secret.is_empty()) {
         translation.options.insert("sign".to_owned(), secret.into());
     }

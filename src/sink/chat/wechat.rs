@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::answer::{Coded, ask, request};
 use super::eventer::{self, Clock};
+use super::template::{TemplateSource, Templates};
 use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri, wecom};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::{Secret, Span};
@@ -58,6 +59,12 @@ struct Options {
     /// that was lost.
     #[serde(default = "yes")]
     duplicate_check: bool,
+    /// A message about one event, as its readers want it.
+    #[serde(default)]
+    template: Option<TemplateSource>,
+    /// The same about many.
+    #[serde(default)]
+    digest_template: Option<TemplateSource>,
 }
 
 /// Of `text.content`; the service cuts off what is longer without a word.
@@ -83,6 +90,7 @@ struct WeChat {
     client: Client,
     look: Look,
     zone: TimeZone,
+    templates: Templates,
     token: Option<Token>,
 }
 
@@ -94,6 +102,9 @@ struct Token {
 
 impl WeChat {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
+        let look = Look::new(&options.labels, Markup::PLAIN);
+        let [one, many] = [&options.template, &options.digest_template];
+        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
         options.url.check("url")?;
         now("corpSecret", &options.corp_secret)?;
         check_labels(&options.labels)?;
@@ -103,9 +114,8 @@ impl WeChat {
                 "write between 1 and 1000 members, or leave it out for all",
             ));
         }
-        let look = Look::new(&options.labels, Markup::PLAIN);
         let (client, zone) = (context.http.clone(), TimeZone::system());
-        Ok(Self { options, client, look, zone, token: None })
+        Ok(Self { options, client, look, zone, templates, token: None })
     }
 
     fn endpoint(&self, path: &str, redaction: &mut Redaction) -> Result<Url, Outcome> {
@@ -211,6 +221,10 @@ impl Service for WeChat {
     fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message {
         let Message { title, text } = self.look.digest(digest, message_limit);
         Message { title: String::new(), text: format!("{title}\n{text}") }
+    }
+
+    fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     fn size(&self, message: &Message) -> usize {

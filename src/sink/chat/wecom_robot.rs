@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::{Coded, ask, request};
+use super::template::{TemplateSource, Templates};
 use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri, wecom};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::Span;
@@ -35,6 +36,12 @@ struct Options {
     /// Lines above every message, such as the name of the cluster.
     #[serde(default)]
     labels: Vec<String>,
+    /// A message about one event, as its readers want it.
+    #[serde(default)]
+    template: Option<TemplateSource>,
+    /// The same about many.
+    #[serde(default)]
+    digest_template: Option<TemplateSource>,
 }
 
 /// Of `markdown.content`.
@@ -55,14 +62,17 @@ struct WeComRobot {
     options: Options,
     client: Client,
     look: Look,
+    templates: Templates,
 }
 
 impl WeComRobot {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
+        let look = Look::new(&options.labels, MARKDOWN);
+        let [one, many] = [&options.template, &options.digest_template];
+        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
         options.url.check("url")?;
         check_labels(&options.labels)?;
-        let look = Look::new(&options.labels, MARKDOWN);
-        Ok(Self { options, client: context.http.clone(), look })
+        Ok(Self { options, client: context.http.clone(), look, templates })
     }
 
     async fn ask(&self, message: &Message) -> Result<Coded, Outcome> {
@@ -89,6 +99,10 @@ impl Service for WeComRobot {
         with_headline(self.look.digest(digest, message_limit))
     }
 
+    fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
     fn size(&self, message: &Message) -> usize {
         message.text.len()
     }
@@ -98,7 +112,7 @@ impl Service for WeComRobot {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("wecom-robot", &self.options.url.0.reveal().ok()?, vec![RATE]))
+        Some(Quota::new("wecom-robot", &self.options.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {
