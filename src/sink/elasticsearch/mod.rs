@@ -36,10 +36,10 @@ pub(super) const KIND: Kind = Kind {
     name: "elasticsearch",
     aliases: &["opensearch"],
     eventer_name: "ElasticSearch Sink",
-    // kube-eventer's limits of a bulk request; it waits for ten seconds.
+    // kube-eventer's number. It waits for ten seconds, and takes twice as much.
     batch: Batch {
         max_records: Some(1000),
-        max_bytes: Some(ByteSize::mib(2)),
+        max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(1)),
     },
     options: super::options::names::<Options>,

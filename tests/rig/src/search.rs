@@ -57,7 +57,7 @@ impl SearchServer {
         let mut server = Self {
             product,
             libraries: fetched.await.expect("fetch the server"),
-            folder: tempfile::tempdir().expect("a temporary folder"),
+            folder: folder(),
             http_port: ReservedPort::new(),
             transport_port: ReservedPort::new(),
             http: plain_http_client(),
@@ -140,6 +140,24 @@ impl SearchServer {
             .args(settings);
         command
     }
+}
+
+/// What its folders begin with, before the number of the process that owns them.
+const FOLDER: &str = "rig-search-";
+
+/// A new folder. Those of processes that have ended go: a server that tests share is never dropped.
+fn folder() -> TempDir {
+    let temporary = std::env::temp_dir();
+    for entry in std::fs::read_dir(&temporary).expect("the temporary folder").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(FOLDER).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            // An error: another process was faster.
+            let _removed = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let prefix = format!("{FOLDER}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary folder")
 }
 
 fn fetch(product: SearchProduct) -> PathBuf {
