@@ -29,7 +29,7 @@ async fn server() -> MutexGuard<'static, SearchServer> {
 }
 
 /// A new sink for the server, with these options besides.
-fn sink(url: &str, more: Value) -> Box<dyn Sink> {
+fn sink(url: &str, more: &Value) -> Box<dyn Sink> {
     let mut options = json!({"nodes": [url]});
     for (name, value) in more.as_object().expect("an object") {
         options[name] = value.clone();
@@ -113,14 +113,11 @@ async fn a_redelivery_makes_no_second_copy() {
     let server = server().await;
     let records = records(500);
     for _ in 0..2 {
-        accept(sink(&server.url(), json!({"index": "twice"})).as_mut(), &records).await;
+        accept(sink(&server.url(), &json!({"index": "twice"})).as_mut(), &records).await;
     }
     // Half of it is there already, half is new.
-    accept(
-        sink(&server.url(), json!({"index": "twice"})).as_mut(),
-        &fakes::records::records(600)[400..],
-    )
-    .await;
+    accept(sink(&server.url(), &json!({"index": "twice"})).as_mut(), &self::records(600)[400..])
+        .await;
     let documents = server.documents("twice-*").await;
     assert_eq!(documents.len(), 600);
     let ids: HashSet<_> = documents.iter().map(|document| document["_id"].to_string()).collect();
@@ -134,7 +131,7 @@ async fn a_record_that_the_mapping_refuses_does_not_stop_the_others() {
     let mapping = json!({"mappings": {"properties": {"Message": {"type": "long"}}}});
     server.call(Method::PUT, "/strict-2024.05.01", &mapping).await;
     let batch = [record(1, "1"), record(2, "back-off"), record(3, "3")];
-    let outcomes = each(sink(&server.url(), json!({"index": "strict"})).as_mut(), &batch).await;
+    let outcomes = each(sink(&server.url(), &json!({"index": "strict"})).as_mut(), &batch).await;
     assert_eq!((&outcomes[0], &outcomes[2]), (&Outcome::Accepted, &Outcome::Accepted));
     let Outcome::Rejected { reason } = &outcomes[1] else { panic!("{outcomes:?}") };
     assert!(reason.contains("mapper_parsing_exception"), "{reason}");
@@ -148,7 +145,7 @@ async fn a_missing_index_holds_and_says_what_to_do() {
     let server = server().await;
     let allow = |allowed: &str| json!({"persistent": {"action.auto_create_index": allowed}});
     server.call(Method::PUT, "/_cluster/settings", &allow("false")).await;
-    let mut by_hand = sink(&server.url(), json!({"index": "byhand"}));
+    let mut by_hand = sink(&server.url(), &json!({"index": "byhand"}));
     let cause = held(by_hand.as_mut(), &records(2)).await;
     assert!(cause.contains("index_not_found_exception"), "{cause}");
     assert!(
@@ -157,7 +154,7 @@ async fn a_missing_index_holds_and_says_what_to_do() {
     );
     // With an alias the sink makes the index, as kube-eventer does.
     accept(
-        sink(&server.url(), json!({"index": "made", "alias": "made-all"})).as_mut(),
+        sink(&server.url(), &json!({"index": "made", "alias": "made-all"})).as_mut(),
         &records(2),
     )
     .await;
@@ -177,7 +174,7 @@ async fn a_wrong_credential_holds_and_says_what_to_do() {
     for credential in
         [json!({}), json!({"apiKey": "id:another"}), json!({"username": "u", "password": "s3cret"})]
     {
-        let cause = held(sink(&url, credential).as_mut(), &records(2)).await;
+        let cause = held(sink(&url, &credential).as_mut(), &records(2)).await;
         assert!(cause.contains("HTTP 401") && cause.contains("security_exception"), "{cause}");
         assert!(
             cause.contains("check `username` and `password`, `apiKey` or `bearerToken`"),
@@ -185,7 +182,7 @@ async fn a_wrong_credential_holds_and_says_what_to_do() {
         );
         assert!(!cause.contains("s3cret") && !cause.contains("id:another"), "{cause}");
     }
-    accept(sink(&url, json!({"apiKey": "id:s3cret"})).as_mut(), &records(2)).await;
+    accept(sink(&url, &json!({"apiKey": "id:s3cret"})).as_mut(), &records(2)).await;
     assert_eq!(server.stored(), 2);
 }
 
@@ -194,7 +191,7 @@ async fn a_privilege_that_is_missing_holds_and_says_which() {
     let server = Elasticsearch::start("8.19.0").await;
     server.is(Mood::Item("message", 403, "security_exception"));
     let url = format!("http://{}", server.address());
-    let cause = held(sink(&url, json!({})).as_mut(), &records(1)).await;
+    let cause = held(sink(&url, &json!({})).as_mut(), &records(1)).await;
     assert!(cause.contains("`create_doc`"), "{cause}");
 }
 
@@ -207,11 +204,11 @@ async fn a_server_that_is_too_busy_gets_a_pause_and_one_that_finds_a_batch_too_l
     server
         .start_with(&["indexing_pressure.memory.limit=1kb", "http.max_content_length=64kb"])
         .await;
-    let mut sink = sink(&server.url(), json!({"index": "busy"}));
+    let mut sink = sink(&server.url(), &json!({"index": "busy"}));
     let outcomes = each(sink.as_mut(), &records(20)).await;
     let busy = |outcome: &Outcome| matches!(outcome, Outcome::Retry { cause, .. } if cause.contains("rejected_execution_exception"));
     assert!(outcomes.iter().all(busy), "{outcomes:?}");
-    let large: Vec<_> = (1..=5).map(|version| record(version, &"x".repeat(60_000))).collect();
+    let large: Vec<_> = (1..=5).map(|version| record(version, &"x".repeat(400_000))).collect();
     let whole = sink.deliver(&large).await;
     assert!(
         matches!(&whole, Delivery::Whole(Outcome::Rejected { reason }) if reason.contains("HTTP 413")),
@@ -226,7 +223,7 @@ async fn a_server_that_is_too_busy_gets_a_pause_and_one_that_finds_a_batch_too_l
 #[tokio::test]
 async fn retry_after_is_honoured_and_what_was_taken_is_not_sent_again() {
     let server = Elasticsearch::start("9.2.0").await;
-    let mut sink = sink(&format!("http://{}", server.address()), json!({}));
+    let mut sink = sink(&format!("http://{}", server.address()), &json!({}));
     server.is(Mood::Status(429, 7));
     let whole = sink.deliver(&records(2)).await;
     let wait = Some(Duration::from_secs(7));
@@ -245,7 +242,7 @@ async fn the_version_is_asked_once_and_again_after_a_failure() {
     let server = Elasticsearch::start("9.2.0").await;
     let asked = || server.calls().iter().filter(|call| *call == "GET /").count();
     let url = format!("http://{}", server.address());
-    let mut sink = sink(&url, json!({}));
+    let mut sink = sink(&url, &json!({}));
     accept(sink.as_mut(), &records(1)).await;
     accept(sink.as_mut(), &records(2)).await;
     assert_eq!(asked(), 1);
@@ -254,10 +251,10 @@ async fn the_version_is_asked_once_and_again_after_a_failure() {
     server.is(Mood::Takes);
     accept(sink.as_mut(), &records(3)).await;
     assert_eq!(asked(), 2);
-    accept(self::sink(&url, json!({"version": 9})).as_mut(), &records(4)).await;
+    accept(self::sink(&url, &json!({"version": 9})).as_mut(), &records(4)).await;
     assert_eq!(asked(), 2);
     // With the wrong one the server refuses the request, which is nobody's event's fault.
-    let cause = held(self::sink(&url, json!({"version": 6})).as_mut(), &records(5)).await;
+    let cause = held(self::sink(&url, &json!({"version": 6})).as_mut(), &records(5)).await;
     assert!(cause.contains("check `version`"), "{cause}");
 }
 
@@ -274,6 +271,21 @@ async fn nodes_are_tried_in_turn() {
     let outcomes = each(build(&options).as_mut(), &records(1)).await;
     let Outcome::Retry { cause, .. } = &outcomes[0] else { panic!("{outcomes:?}") };
     assert!(cause.starts_with("none of 2 nodes answers; the last one: "), "{cause}");
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_is_not_asked_first_again() {
+    let (hanging, other) =
+        (Elasticsearch::start("9.2.0").await, Elasticsearch::start("9.2.0").await);
+    hanging.is(Mood::Silent);
+    let url = |server: &Elasticsearch| format!("http://{}", server.address());
+    let mut sink = build(&json!({"nodes": [url(&hanging), url(&other)]}));
+    let records = records(2);
+    // As the runner does.
+    let given_up = tokio::time::timeout(Duration::from_millis(200), sink.deliver(&records)).await;
+    assert!(given_up.is_err(), "{given_up:?}");
+    accept(sink.as_mut(), &records).await;
+    assert_eq!((hanging.calls().len(), other.stored()), (1, 2));
 }
 
 #[tokio::test]
@@ -301,9 +313,9 @@ async fn kube_eventers_command_line_fills_the_same_indexes_under_the_same_alias(
 async fn a_template_gives_every_index_its_mapping() {
     let server = server().await;
     let options = json!({"index": "mapped", "template": true});
-    accept(sink(&server.url(), options.clone()).as_mut(), &records(3)).await;
+    accept(sink(&server.url(), &options).as_mut(), &records(3)).await;
     // Another relay finds it there.
-    accept(sink(&server.url(), options).as_mut(), &records(4)).await;
+    accept(sink(&server.url(), &options).as_mut(), &records(4)).await;
     let mapping = server.call(Method::GET, "/mapped-2024.05.01/_mapping", &Value::Null).await;
     let properties = &mapping["mapped-2024.05.01"]["mappings"]["properties"];
     assert_eq!(properties["Reason"]["type"], "keyword", "{mapping}");
@@ -317,7 +329,7 @@ async fn a_data_stream_takes_every_event_once() {
     let server = server().await;
     let options = json!({"index": "logs-kubernetes-default", "dataStream": true, "template": true});
     for _ in 0..2 {
-        accept(sink(&server.url(), options.clone()).as_mut(), &records(50)).await;
+        accept(sink(&server.url(), &options).as_mut(), &records(50)).await;
     }
     let documents = server.documents("logs-kubernetes-default").await;
     assert_eq!(documents.len(), 50);
@@ -328,7 +340,7 @@ async fn a_data_stream_takes_every_event_once() {
 #[tokio::test]
 async fn a_pipeline_that_is_missing_holds_until_it_is_there() {
     let server = server().await;
-    let mut sink = sink(&server.url(), json!({"index": "piped", "pipeline": "late"}));
+    let mut sink = sink(&server.url(), &json!({"index": "piped", "pipeline": "late"}));
     let cause = held(sink.as_mut(), &records(1)).await;
     assert!(cause.contains("create the pipeline, or check `pipeline`"), "{cause}");
     server.call(Method::PUT, "/_ingest/pipeline/late", &json!({"processors": []})).await;
@@ -342,7 +354,7 @@ async fn a_cluster_that_is_full_of_shards_holds() {
     let limit = |limit: Value| json!({"persistent": {"cluster.max_shards_per_node": limit}});
     server.call(Method::PUT, "/_cluster/settings", &limit(json!(1))).await;
     server.send(Method::PUT, "/first", &Value::Null).await;
-    let mut sink = sink(&server.url(), json!({"index": "full"}));
+    let mut sink = sink(&server.url(), &json!({"index": "full"}));
     let cause = held(sink.as_mut(), &records(1)).await;
     assert!(cause.contains("full of shards"), "{cause}");
     server.call(Method::PUT, "/_cluster/settings", &limit(Value::Null)).await;
@@ -363,12 +375,12 @@ async fn takes_every_event_once(product: SearchProduct) {
     let server = SearchServer::start(product).await;
     let options = json!({"index": "old", "alias": "old-events", "template": true});
     for count in [20, 30] {
-        accept(sink(&server.url(), options.clone()).as_mut(), &records(count)).await;
+        accept(sink(&server.url(), &options).as_mut(), &records(count)).await;
     }
     // What kube-eventer has begun goes on: an index with documents of its type.
     let document = json!({"Message": "by kube-eventer"});
     server.call(Method::PUT, "/begun-2024.05.01/events/1", &document).await;
-    accept(sink(&server.url(), json!({"index": "begun"})).as_mut(), &records(5)).await;
+    accept(sink(&server.url(), &json!({"index": "begun"})).as_mut(), &records(5)).await;
     assert_eq!(server.documents("old-events").await.len(), 30, "{product:?}");
     assert_eq!(server.documents("begun-*").await.len(), 6, "{product:?}");
     let mapping = server.call(Method::GET, "/old-2024.05.01/_mapping", &Value::Null).await;

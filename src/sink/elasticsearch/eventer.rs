@@ -260,7 +260,7 @@ mod tests {
             ("elasticsearch:http://a?esUserSecret=s3;cret", "esUserSecret"),
             ("elasticsearch:http://a?sigv4=true", "sigv4"),
         ] {
-            let error = translated(uri).err().expect(uri);
+            let error = translated(uri).expect_err(uri);
             assert!(error.starts_with(&format!("option {option}: ")), "{error}");
             assert!(!error.contains("cret;"), "{error}");
         }

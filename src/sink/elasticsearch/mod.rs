@@ -232,12 +232,10 @@ impl Elasticsearch {
     }
 
     /// After a failure another server may answer, or one that was emptied.
-    fn forget(&mut self, outcome: &Outcome) {
-        if matches!(outcome, Outcome::Retry { .. } | Outcome::Hold { .. }) {
-            self.product = None;
-            self.has_template = !self.options.template;
-            self.made.clear();
-        }
+    fn forget(&mut self) {
+        self.product = None;
+        self.has_template = !self.options.template;
+        self.made.clear();
     }
 }
 
@@ -249,11 +247,16 @@ impl Sink for Elasticsearch {
         }
         match self.write(batch).await {
             Ok(outcomes) => {
-                outcomes.iter().for_each(|outcome| self.forget(outcome));
+                // A pause is no reason to ask a busy server for its version.
+                if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Hold { .. })) {
+                    self.forget();
+                }
                 Delivery::Each(outcomes)
             }
             Err(outcome) => {
-                self.forget(&outcome);
+                if !matches!(outcome, Outcome::Rejected { .. }) {
+                    self.forget();
+                }
                 Delivery::Whole(outcome)
             }
         }

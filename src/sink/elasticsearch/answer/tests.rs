@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn reply(status: u16, body: impl ToString) -> Reply {
+fn reply(status: u16, body: &impl ToString) -> Reply {
     Reply {
         status: StatusCode::from_u16(status).expect("a status"),
         retry_after: Some(Duration::from_secs(7)),
@@ -18,7 +18,7 @@ fn reply(status: u16, body: impl ToString) -> Reply {
 fn item(status: u16, kind: &str, reason: &str) -> Outcome {
     let error = json!({"type": kind, "reason": reason});
     let item = json!({"create": {"status": status, "error": error}});
-    let reply = reply(200, json!({"errors": true, "items": [item]}));
+    let reply = reply(200, &json!({"errors": true, "items": [item]}));
     let outcomes = outcomes(&reply, 1, &Redaction::default()).expect("one for each");
     outcomes.into_iter().next().expect("one")
 }
@@ -30,7 +30,7 @@ fn what_is_there_is_accepted() {
         json!({"create": {"status": 409, "error": {"type": "version_conflict_engine_exception",
             "reason": "[1]: version conflict, document already exists"}}}),
     ];
-    let reply = reply(200, json!({"took": 3, "errors": true, "items": items}));
+    let reply = reply(200, &json!({"took": 3, "errors": true, "items": items}));
     let outcomes = outcomes(&reply, 2, &Redaction::default());
     assert_eq!(outcomes, Ok(vec![Outcome::Accepted; 2]));
 }
@@ -120,7 +120,7 @@ fn what_a_person_has_to_mend_holds_and_says_what_to_do() {
 fn the_cause_of_an_error_is_told() {
     let error = json!({"type": "mapper_parsing_exception", "reason": "failed to parse",
         "caused_by": {"type": "illegal_argument_exception", "reason": "For input string: \"x\""}});
-    let reply = reply(200, json!({"items": [{"create": {"status": 400, "error": error}}]}));
+    let reply = reply(200, &json!({"items": [{"create": {"status": 400, "error": error}}]}));
     let expected = "400 mapper_parsing_exception: failed to parse; illegal_argument_exception: For input \
                     string: \"x\"";
     assert_eq!(
@@ -132,7 +132,7 @@ fn the_cause_of_an_error_is_told() {
 #[test]
 fn an_answer_that_is_not_whole_says_nothing() {
     for body in ["", "<html>", "{}", r#"{"errors":false,"items":[]}"#, r#"{"items":[{"create":{"#] {
-        let outcome = outcomes(&reply(200, body), 1, &Redaction::default());
+        let outcome = outcomes(&reply(200, &body), 1, &Redaction::default());
         assert!(matches!(outcome, Err(Outcome::Retry { .. })), "{body}: {outcome:?}");
     }
 }
@@ -146,10 +146,10 @@ fn a_request_that_fails_as_a_whole_has_its_class() {
         let Err(Outcome::Hold { cause }) = &outcome else { panic!("{status}: {outcome:?}") };
         assert!(cause.contains("unable to authenticate"), "{cause}");
     }
-    let refused = outcomes(&reply(413, ""), 1, &Redaction::default());
+    let refused = outcomes(&reply(413, &""), 1, &Redaction::default());
     assert!(matches!(refused, Err(Outcome::Rejected { .. })), "{refused:?}");
     for status in [429, 500, 502, 503, 504] {
-        let outcome = outcomes(&reply(status, "busy"), 1, &Redaction::default());
+        let outcome = outcomes(&reply(status, &"busy"), 1, &Redaction::default());
         let Err(Outcome::Retry { after, .. }) = outcome else { panic!("{status}") };
         assert_eq!(after, Some(Duration::from_secs(7)));
     }
@@ -161,7 +161,7 @@ fn what_exists_already_is_known_in_every_version() {
         r#"{"error":{"type":"resource_already_exists_exception","reason":"index [x] already exists"}}"#,
         r#"{"error":{"type":"illegal_argument_exception","reason":"index template [x] already exists"}}"#,
     ] {
-        assert!(exists_already(&reply(400, body)));
-        assert!(!exists_already(&reply(401, body)));
+        assert!(exists_already(&reply(400, &body)));
+        assert!(!exists_already(&reply(401, &body)));
     }
 }
