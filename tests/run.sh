@@ -53,6 +53,7 @@ fi
 
 step "servers of the rig"
 tests/rig/build.sh
+tests/rig/search/build.sh opensearch-2 elasticsearch-6 elasticsearch-7
 step "clients of chat services"
 tests/clients/run.sh
 step "fuzz targets, in what is left of the machine by the tests that follow"

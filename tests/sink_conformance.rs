@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use conformance::chat::ChatFixture;
+use conformance::elasticsearch::ElasticsearchFixture;
 use fakes::http::{Absent, Answer, Service};
 use fakes::records::{record, records};
 use kube_event_relay::event::Record;
@@ -56,7 +57,7 @@ trait Fixture: Send {
 }
 
 /// Kind and variant of every fixture.
-const FIXTURES: [(&str, &str); 10] = [
+const FIXTURES: [(&str, &str); 12] = [
     ("log", ""),
     ("webhook", "event"),
     ("webhook", "array"),
@@ -67,6 +68,8 @@ const FIXTURES: [(&str, &str); 10] = [
     ("feishu", ""),
     ("slack", ""),
     ("teams", ""),
+    ("elasticsearch", ""),
+    ("elasticsearch", "alias"),
 ];
 
 /// Kinds that are tested against a real server only, in a file of their own.
@@ -79,6 +82,7 @@ async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
         "dingtalk" | "wechat" | "wecom-robot" | "feishu" | "slack" | "teams" => {
             Box::new(ChatFixture::start(kind).await)
         }
+        "elasticsearch" => Box::new(ElasticsearchFixture::start(variant).await),
         _ => panic!("the kind {kind} has no fixture: write one in this file"),
     }
 }

@@ -7,6 +7,7 @@
 
 mod chat;
 mod config;
+mod elasticsearch;
 mod event_json;
 mod http;
 mod log;

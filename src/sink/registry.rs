@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Batch, Sink, SinkConfig, SinkContext, SinkError, chat, log, mysql, options, webhook};
+use super::{
+    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, log, mysql, options,
+    webhook,
+};
 use crate::event::Match;
 use crate::setting::EventerUri;
 
@@ -59,6 +62,7 @@ pub static KINDS: &[Kind] = &[
     chat::FEISHU,
     chat::SLACK,
     chat::TEAMS,
+    elasticsearch::KIND,
     mysql::KIND,
 ];
 

@@ -42,6 +42,7 @@
 
 pub mod chat;
 pub mod dingtalk;
+pub mod elasticsearch;
 pub mod feishu;
 pub mod feishu_message;
 pub mod http;

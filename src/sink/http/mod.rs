@@ -8,11 +8,16 @@ mod reply;
 mod retry_after;
 
 pub(super) use redaction::Redaction;
-pub(super) use reply::{Conflict, Reply, exchange};
+pub(super) use reply::{Conflict, Reply, exchange, exchange_up_to};
 
+use std::path::Path;
 use std::time::Duration;
 
+use reqwest::{Certificate, Client};
 use rustls::crypto::CryptoProvider;
+
+use super::SinkError;
+use super::options::wrong;
 
 /// Sinks that cannot be reached are tried again, so there is no point in a long wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,8 +40,8 @@ pub fn http_client() -> Result<reqwest::Client, HttpClientError> {
     client_builder().build().map_err(|error| HttpClientError(cause_of(error)))
 }
 
-/// What [`http_client`] is built from, for sinks with a CA of their own.
-pub(super) fn client_builder() -> reqwest::ClientBuilder {
+/// What every client is built from.
+fn client_builder() -> reqwest::ClientBuilder {
     if CryptoProvider::get_default().is_none() {
         // Losing the race against another thread leaves the same provider installed.
         let _installed = rustls::crypto::ring::default_provider().install_default();
@@ -46,6 +51,20 @@ pub(super) fn client_builder() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(KEEPALIVE)
         .redirect(reqwest::redirect::Policy::none())
+}
+
+/// A client that also trusts the PEM certificates in a file. `option` is the name of the option with the
+/// path.
+pub(super) fn client_with_ca(option: &str, path: &Path) -> Result<Client, SinkError> {
+    let refused = |reason: String| wrong(option, format!("{}: {reason}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    let certificates =
+        Certificate::from_pem_bundle(&pem).map_err(|error| refused(cause_of(error)))?;
+    if certificates.is_empty() {
+        return Err(refused("there is no PEM certificate in it".to_owned()));
+    }
+    let builder = client_builder().tls_certs_merge(certificates);
+    builder.build().map_err(|error| refused(cause_of(error)))
 }
 
 /// The error with everything that led to it, without the URL.

@@ -40,6 +40,15 @@ pub(crate) struct Reply {
 
 /// Sends `request`. Without an answer the effect is unknown, and the outcome is to try again.
 pub(crate) async fn exchange(client: &Client, request: Request) -> Result<Reply, Outcome> {
+    exchange_up_to(client, request, LONGEST_REPLY).await
+}
+
+/// The same for services whose answers are long: up to `limit` bytes of one are read.
+pub(crate) async fn exchange_up_to(
+    client: &Client,
+    request: Request,
+    limit: usize,
+) -> Result<Reply, Outcome> {
     let mut response = client.execute(request).await.map_err(no_answer)?;
     let retry_after = response
         .headers()
@@ -49,14 +58,15 @@ pub(crate) async fn exchange(client: &Client, request: Request) -> Result<Reply,
     let mut body = Vec::new();
     // Reading it also frees the connection for the next request. When it does not come, the status
     // still counts.
-    let _in_time = tokio::time::timeout(BODY_TIMEOUT, read_front(&mut response, &mut body)).await;
+    let _in_time =
+        tokio::time::timeout(BODY_TIMEOUT, read_front(&mut response, &mut body, limit)).await;
     Ok(Reply { status: response.status(), retry_after, body })
 }
 
-async fn read_front(response: &mut Response, body: &mut Vec<u8>) {
+async fn read_front(response: &mut Response, body: &mut Vec<u8>, limit: usize) {
     while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk[..chunk.len().min(LONGEST_REPLY - body.len())]);
-        if body.len() == LONGEST_REPLY {
+        body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
+        if body.len() == limit {
             return;
         }
     }

@@ -10,6 +10,7 @@
 //! * [`Proxy`] and [`HttpProxy`]: between relay and API server; the one disturbs
 //!   connections, the other lists and watches.
 //! * [`Relay`]: the relay's program itself.
+//! * [`SearchServer`]: a real `OpenSearch` or Elasticsearch.
 //! * [`Volume`]: a file system that loses its power, is full, or grows.
 //! * [`MariaDb`]: a database to write to.
 //! * [`FailingCalls`]: makes a system call of a program fail.
@@ -45,6 +46,7 @@ mod process;
 mod proxy;
 mod receiver;
 mod relay;
+mod search;
 mod server;
 mod serving;
 mod stream;
@@ -64,4 +66,5 @@ pub use process::{Line, Stream};
 pub use proxy::{Proxy, Traffic};
 pub use receiver::{Answer, Behaviour, Outcome, Received, Receiver};
 pub use relay::{Relay, RelayBuilder};
+pub use search::{SearchProduct, SearchServer};
 pub use volume::Volume;
