@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use conformance::chat::ChatFixture;
+use conformance::influxdb::InfluxDbFixture;
 use fakes::http::{Absent, Answer, Service};
 use fakes::records::{record, records};
 use kube_event_relay::event::Record;
@@ -56,7 +57,7 @@ trait Fixture: Send {
 }
 
 /// Kind and variant of every fixture.
-const FIXTURES: [(&str, &str); 10] = [
+const FIXTURES: [(&str, &str); 13] = [
     ("log", ""),
     ("webhook", "event"),
     ("webhook", "array"),
@@ -67,6 +68,9 @@ const FIXTURES: [(&str, &str); 10] = [
     ("feishu", ""),
     ("slack", ""),
     ("teams", ""),
+    ("influxdb", "v1"),
+    ("influxdb", "v2"),
+    ("influxdb", "v3"),
 ];
 
 async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
@@ -76,6 +80,7 @@ async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
         "dingtalk" | "wechat" | "wecom-robot" | "feishu" | "slack" | "teams" => {
             Box::new(ChatFixture::start(kind).await)
         }
+        "influxdb" => Box::new(InfluxDbFixture::start(variant).await),
         _ => panic!("the kind {kind} has no fixture: write one in this file"),
     }
 }

@@ -8,9 +8,12 @@
 mod chat;
 mod config;
 mod event_json;
+mod eventer_json;
 mod http;
+mod influxdb;
 mod log;
 mod options;
+mod prepared;
 mod quota;
 pub mod registry;
 mod target;

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Batch, Sink, SinkConfig, SinkContext, SinkError, chat, log, options, webhook};
+use super::{
+    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, influxdb, log, options,
+    webhook,
+};
 use crate::event::Match;
 use crate::setting::EventerUri;
 
@@ -59,6 +62,7 @@ pub static KINDS: &[Kind] = &[
     chat::FEISHU,
     chat::SLACK,
     chat::TEAMS,
+    influxdb::KIND,
 ];
 
 /// The kind with this name or alias.

@@ -1,3 +1,4 @@
 //! Fixtures of the suite that take more than a few lines.
 
 pub(crate) mod chat;
+pub(crate) mod influxdb;

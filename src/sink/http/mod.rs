@@ -10,9 +10,14 @@ mod retry_after;
 pub(super) use redaction::Redaction;
 pub(super) use reply::{Conflict, Reply, exchange};
 
+use std::path::Path;
 use std::time::Duration;
 
+use reqwest::{Certificate, Client};
 use rustls::crypto::CryptoProvider;
+
+use super::SinkError;
+use super::options::wrong;
 
 /// Sinks that cannot be reached are tried again, so there is no point in a long wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +51,24 @@ pub(super) fn client_builder() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(KEEPALIVE)
         .redirect(reqwest::redirect::Policy::none())
+}
+
+/// A client that also trusts the PEM certificates in the file, or any certificate at all, as the options `ca`
+/// and `insecure` say.
+pub(super) fn client_with_ca(ca: Option<&Path>, insecure: bool) -> Result<Client, SinkError> {
+    let builder = client_builder().tls_danger_accept_invalid_certs(insecure);
+    let Some(path) = ca else {
+        return builder.build().map_err(|error| wrong("insecure", cause_of(error)));
+    };
+    let refused = |reason: String| wrong("ca", format!("{}: {reason}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    let certificates =
+        Certificate::from_pem_bundle(&pem).map_err(|error| refused(cause_of(error)))?;
+    if certificates.is_empty() {
+        return Err(refused("there is no PEM certificate in it".to_owned()));
+    }
+    let built = builder.tls_certs_merge(certificates).build();
+    built.map_err(|error| refused(cause_of(error)))
 }
 
 /// The error with everything that led to it, without the URL.

@@ -14,10 +14,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
-use reqwest::{Certificate, Client};
+use reqwest::Client;
 
-use super::http::{client_builder, exchange};
-use super::options::wrong;
+use super::http::{client_with_ca, exchange};
 use super::registry::Kind;
 use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
 use crate::event::Record;
@@ -67,7 +66,7 @@ impl Webhook {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
         options.check()?;
         let client = match &options.ca {
-            Some(path) => client_with_ca(path)?,
+            Some(path) => client_with_ca(Some(path), false)?,
             None => context.http.clone(),
         };
         let template = match options.body.clone() {
@@ -157,18 +156,4 @@ fn escaping(options: &Options) -> Escaping {
         Some(value) if !value.to_ascii_lowercase().contains("json") => Escaping::None,
         _ => Escaping::Json,
     }
-}
-
-fn client_with_ca(path: &std::path::Path) -> Result<Client, SinkError> {
-    let refused = |reason: String| wrong("ca", format!("{}: {reason}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem)
-        .map_err(|error| refused(super::http::cause_of(error)))?;
-    if certificates.is_empty() {
-        return Err(refused("there is no PEM certificate in it".to_owned()));
-    }
-    client_builder()
-        .tls_certs_merge(certificates)
-        .build()
-        .map_err(|error| refused(super::http::cause_of(error)))
 }
