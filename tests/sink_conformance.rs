@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use conformance::chat::ChatFixture;
+use conformance::honeycomb::HoneycombFixture;
 use conformance::influxdb::InfluxDbFixture;
 use fakes::http::{Absent, Answer, Service};
 use fakes::records::{record, records};
@@ -57,7 +58,7 @@ trait Fixture: Send {
 }
 
 /// Kind and variant of every fixture.
-const FIXTURES: [(&str, &str); 13] = [
+const FIXTURES: [(&str, &str); 14] = [
     ("log", ""),
     ("webhook", "event"),
     ("webhook", "array"),
@@ -71,6 +72,7 @@ const FIXTURES: [(&str, &str); 13] = [
     ("influxdb", "v1"),
     ("influxdb", "v2"),
     ("influxdb", "v3"),
+    ("honeycomb", ""),
 ];
 
 async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
@@ -80,6 +82,7 @@ async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
         "dingtalk" | "wechat" | "wecom-robot" | "feishu" | "slack" | "teams" => {
             Box::new(ChatFixture::start(kind).await)
         }
+        "honeycomb" => Box::new(HoneycombFixture::start().await),
         "influxdb" => Box::new(InfluxDbFixture::start(variant).await),
         _ => panic!("the kind {kind} has no fixture: write one in this file"),
     }

@@ -9,6 +9,7 @@ mod chat;
 mod config;
 mod event_json;
 mod eventer_json;
+mod honeycomb;
 mod http;
 mod influxdb;
 mod log;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, influxdb, log, options,
+    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, honeycomb, influxdb, log, options,
     webhook,
 };
 use crate::event::Match;
@@ -63,6 +63,7 @@ pub static KINDS: &[Kind] = &[
     chat::SLACK,
     chat::TEAMS,
     influxdb::KIND,
+    honeycomb::KIND,
 ];
 
 /// The kind with this name or alias.

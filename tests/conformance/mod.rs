@@ -1,4 +1,5 @@
 //! Fixtures of the suite that take more than a few lines.
 
 pub(crate) mod chat;
+pub(crate) mod honeycomb;
 pub(crate) mod influxdb;

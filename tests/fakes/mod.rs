@@ -44,6 +44,7 @@ pub mod chat;
 pub mod dingtalk;
 pub mod feishu;
 pub mod feishu_message;
+pub mod honeycomb;
 pub mod http;
 pub mod mrkdwn;
 pub mod records;
