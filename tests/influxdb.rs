@@ -6,6 +6,7 @@ mod fakes;
 mod harness;
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -193,6 +194,66 @@ async fn points_hold_what_was_sent() {
     assert_eq!(tags["values"], json!([["cluster_name"], ["pod_name"], ["uid"]]));
     let point = &server.points("eventer", "log/events").await[0];
     assert_eq!(point["cluster_name"], "a b,");
+}
+
+#[tokio::test]
+async fn no_text_breaks_out_of_its_tag() {
+    let shared = server().await;
+    let server = shared.lock().await;
+    let mut sink = sink(&server, json!({"database": "odd"}));
+    // What cannot be in a tag is left out.
+    let reasons = [
+        ("a,b=c d", "a,b=c d"),
+        ("x,kind=Node", "x,kind=Node"),
+        (r"mid\dle", r"mid\dle"),
+        (r"back\,slash", r"back\,slash"),
+        (r"back\ space", r"back\ space"),
+        (r"back\=equal", r"back\=equal"),
+        (r"tail\", "tail"),
+        (r"tail\\", "tail"),
+        (r"\", ""),
+        ("", ""),
+        ("new\nline\r\t\0x", "new line   x"),
+        ("\"quoted\"", "\"quoted\""),
+        ("#no comment", "#no comment"),
+        ("🎉 مرحبا", "🎉 مرحبا"),
+        ("events count=9 1", "events count=9 1"),
+    ];
+    let odd = |(version, (reason, _)): (u64, &(&str, &str))| {
+        let mut record = record(version, reason);
+        let mut event: Value = serde_json::from_slice(&record.body).expect("an event");
+        event["reason"] = (*reason).into();
+        record.body = event.to_string().into();
+        record
+    };
+    let batch: Vec<_> = (1..).zip(&reasons).map(odd).collect();
+    accept(sink.as_mut(), &batch).await;
+    let points = server.points("odd", "events").await;
+    assert_eq!(texts(&points, "reason"), reasons.map(|(_, expected)| expected));
+    assert_eq!(texts(&points, "message"), reasons.map(|(reason, _)| reason));
+    assert!(texts(&points, "kind").iter().all(|kind| kind == "Pod"));
+}
+
+/// kube-eventer has a tag that is different for every event.
+#[tokio::test]
+async fn a_tag_that_is_full_holds_and_says_what_helps() {
+    let shared = server().await;
+    let server = shared.lock().await;
+    let with_uid = |version: u64| {
+        let mut record = record(version, "x");
+        let body = String::from_utf8(record.body.to_vec()).expect("text");
+        record.body = body.replace("u-1", &format!("u-{version}")).into();
+        record
+    };
+    let batch = |versions: RangeInclusive<u64>| versions.map(with_uid).collect::<Vec<_>>();
+    let full = InfluxDb::VALUES_PER_TAG;
+    let mut eventer = sink(&server, json!({"database": "full", "points": "eventer-fields"}));
+    accept(eventer.as_mut(), &batch(1..=full)).await;
+    let delivery = eventer.deliver(&batch(full..=full + 50)).await;
+    let Delivery::Whole(Outcome::Hold { cause }) = delivery else { panic!("{delivery:?}") };
+    assert!(cause.contains("max-values-per-tag") && cause.contains("points: fields"), "{cause}");
+    let mut bounded = sink(&server, json!({"database": "full", "points": "fields"}));
+    accept(bounded.as_mut(), &batch(1..=full + 50)).await;
 }
 
 #[tokio::test]

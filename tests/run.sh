@@ -51,7 +51,8 @@ fi
 
 step "servers of the rig"
 tests/rig/build.sh
-step "clients of chat services"
+tests/rig/influxdb.sh
+step "clients of other services"
 tests/clients/run.sh
 step "tests"
 # With what they print: figures and seeds are part of the result.

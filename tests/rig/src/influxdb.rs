@@ -27,6 +27,9 @@ pub struct InfluxDb {
 }
 
 impl InfluxDb {
+    /// How many values a tag may have; 100,000 by default.
+    pub const VALUES_PER_TAG: u64 = 100;
+
     /// Starts an empty one and waits until it is ready. `root` with the password `root` may do everything, and
     /// nobody may do anything without a password.
     pub async fn start() -> Self {
@@ -106,12 +109,13 @@ impl InfluxDb {
         let path = |name: &str| path_text(&self.folder.path().join(name));
         format!(
             "reporting-disabled = true\nbind-address = \"127.0.0.1:0\"\n\
-             [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\n\
+             [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\nmax-values-per-tag = {}\n\
              [monitor]\nstore-enabled = false\n\
              [http]\nbind-address = \"{}\"\nauth-enabled = true\nlog-enabled = false\n",
             path("meta"),
             path("data"),
             path("wal"),
+            Self::VALUES_PER_TAG,
             self.port.address()
         )
     }
