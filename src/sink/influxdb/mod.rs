@@ -128,7 +128,7 @@ impl InfluxDb {
             let cause = format!("{said}; create it, or set `createDatabase: true`");
             return Err(Outcome::Hold { cause });
         }
-        let url = self.options.query_url(&server.base, statement);
+        let url = options::query_url(&server.base, statement);
         let reply = self.post(server, url, String::new()).await?;
         answer::statement(&reply, &server.redaction).map_err(|outcome| match outcome {
             Outcome::Hold { cause } => {

@@ -155,13 +155,6 @@ impl Options {
         drop(query);
         url
     }
-
-    /// Where statements go to.
-    pub(super) fn query_url(&self, base: &Url, statement: &str) -> Url {
-        let mut url = endpoint(base, "/query");
-        url.query_pairs_mut().append_pair("db", "").append_pair("q", statement);
-        url
-    }
 }
 
 impl Api {
@@ -180,6 +173,13 @@ impl Api {
             Self::V3 => "/api/v3/write_lp",
         }
     }
+}
+
+/// Where a statement goes to.
+pub(super) fn query_url(base: &Url, statement: &str) -> Url {
+    let mut url = endpoint(base, "/query");
+    url.query_pairs_mut().append_pair("db", "").append_pair("q", statement);
+    url
 }
 
 fn endpoint(base: &Url, path: &str) -> Url {
