@@ -54,7 +54,9 @@ fi
 step "servers of the rig"
 tests/rig/build.sh
 tests/rig/search/build.sh opensearch-2 elasticsearch-6 elasticsearch-7
-step "clients of chat services"
+tests/rig/influxdb.sh
+tests/rig/install.sh mariadbd mariadb-server-core
+step "clients of other services"
 tests/clients/run.sh
 step "fuzz targets, in what is left of the machine by the tests that follow"
 # Half of those wait for servers and clocks most of their time. Priority is the lowest, memory is their own.

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, log, mysql, options,
-    webhook,
+    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, honeycomb, influxdb, log,
+    mysql, options, webhook,
 };
 use crate::event::Match;
 use crate::setting::EventerUri;
@@ -64,6 +64,8 @@ pub static KINDS: &[Kind] = &[
     chat::TEAMS,
     elasticsearch::KIND,
     mysql::KIND,
+    influxdb::KIND,
+    honeycomb::KIND,
 ];
 
 /// The kind with this name or alias.

@@ -9,6 +9,7 @@
 //! * [`Receiver`]: a webhook that records requests and misbehaves on demand.
 //! * [`Proxy`] and [`HttpProxy`]: between relay and API server; the one disturbs
 //!   connections, the other lists and watches.
+//! * [`InfluxDb`]: a real InfluxDB 1.x, from `influxdb.sh`.
 //! * [`Relay`]: the relay's program itself.
 //! * [`SearchServer`]: a real `OpenSearch` or Elasticsearch.
 //! * [`Volume`]: a file system that loses its power, is full, or grows.
@@ -38,6 +39,7 @@ mod etcd;
 mod events;
 mod failing_calls;
 mod http_proxy;
+mod influxdb;
 mod journal;
 mod kubeconfig;
 mod mariadb;
@@ -58,6 +60,7 @@ pub use conservation::{Conservation, Verdict, Version};
 pub use events::{CreatedEvent, EventSpec};
 pub use failing_calls::{Calls, FailingCalls, Failure};
 pub use http_proxy::{Disturbance, HttpProxy, Kind, Seen};
+pub use influxdb::InfluxDb;
 pub use journal::Journal;
 pub use kubeconfig::Kubeconfig;
 pub use mariadb::MariaDb;
