@@ -58,19 +58,41 @@ tests/rig/influxdb.sh
 tests/rig/install.sh mariadbd mariadb-server-core
 step "clients of other services"
 tests/clients/run.sh
-step "fuzz targets, in what is left of the machine by the tests that follow"
-# Half of those wait for servers and clocks most of their time. Priority is the lowest, memory is their own.
-setsid nice -n 19 fuzz/run.sh all 60 >target/fuzz.txt 2>&1 &
-fuzzing=$!
-trap 'kill -- "-$fuzzing" 2>/dev/null || true' EXIT
-step "tests"
-# With what they print: figures and seeds are part of the result.
-cargo test --workspace --no-fail-fast -- --show-output
-step "what the fuzz targets found"
-fuzzed=0
-wait "$fuzzing" || fuzzed=$?
-cat target/fuzz.txt
-[ "$fuzzed" = 0 ]
+step "building the tests"
+cargo test --workspace --no-run
+# What they print, figures and seeds, is part of the result.
+step "unit and property tests"
+cargo test --workspace --lib --bins --no-fail-fast -- --show-output
+
+# Always the whole workspace: what is built depends on what is asked for together.
+# These wait for servers, clocks and outages most of their time, so others run beside them.
+waiting=(access chat_storm compaction dead_letters disturbances exclusive isolation kill outage restore shutdown start)
+others=()
+for path in tests/*.rs tests/*/main.rs tests/rig/tests/*.rs; do
+    test=${path#tests/} test=${test#rig/tests/} test=${test%/main.rs} test=${test%.rs}
+    [[ " ${waiting[*]} mutants " == *" $test "* ]] || others+=(--test "$test")
+done
+
+# beside NAME COMMAND...: runs it in the background; what it prints is in target/NAME.txt.
+declare -A beside
+beside() {
+    setsid "${@:2}" >"target/$1.txt" 2>&1 &
+    beside[$1]=$!
+}
+trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done' EXIT
+
+failed=0
+# The lowest priority: it takes what the tests leave of the machine.
+beside fuzz nice -n 19 fuzz/run.sh all 60
+beside waiting cargo test --workspace "${waiting[@]/#/--test=}" --no-fail-fast -- --show-output
+step "tests that keep the machine busy"
+cargo test --workspace "${others[@]}" --no-fail-fast -- --show-output || failed=1
+for name in waiting fuzz; do
+    wait "${beside[$name]}" || failed=1
+    step "what ran beside them: $name"
+    cat "target/$name.txt"
+done
+[ "$failed" = 0 ]
 step "the test of the tests: deliberate faults are noticed"
 cargo test --features faults --test mutants -- --nocapture
 cargo test --features faults --test power_loss without_fdatasync -- --nocapture

@@ -60,7 +60,7 @@ impl Setup {
     pub fn webhook(mut self, name: &str, url: &str, more: &str) -> Self {
         self.sinks += &format!(
             "  - name: {name}\n    kind: webhook\n    options: {{url: \"{url}\"}}\n    \
-             retry: {{initial: 100ms, max: 1s, timeout: 2s}}\n"
+             retry: {{initial: 100ms, max: 1s, timeout: 5s}}\n"
         );
         for line in more.lines() {
             self.sinks += &format!("    {}\n", line.trim());
