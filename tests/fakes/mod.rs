@@ -36,6 +36,11 @@
 //! `disable(true)`; `WeComApp` has tokens (`expire_token`, `forget_token`,
 //! `token_requests`, `answer_next_token`) and messages that it accepts and nobody sees (`lost`).
 //! `tests/chat_fakes/` tests the fakes, also with clients of the services that others wrote.
+//!
+//! # Honeycomb
+//!
+//! [`honeycomb::Honeycomb`] takes batches from one team, and is in a [`honeycomb::Mood`]. `tests/honeycomb.rs`
+//! tests it, too, with Honeycomb's own client.
 
 // Every test uses its own part, and all of it is public to all of them.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]

@@ -91,15 +91,27 @@ impl fmt::Display for Field<'_> {
     }
 }
 
-/// The value of a tag, escaped. It cannot hold a line break, nor end in a backslash, which would escape what
-/// comes behind it.
+/// The value of a tag, escaped. It cannot hold a line break.
+///
+/// A backslash before a character that has to be escaped, or at the end, is left out. `InfluxDB` looks for the end
+/// of a line by skipping each backslash with what follows it, so in `\\,` the comma counts there and is escaped
+/// elsewhere; behind a tag with such a space and such a comma, a line break in a text ended the point
+/// (seen with 1.6).
 fn tag(value: &str) -> String {
     let value = cut(value, LONGEST_TAG);
     let mut escaped = String::with_capacity(value.len());
-    for character in value.trim_end_matches('\\').chars() {
+    let mut backslashes = 0;
+    for character in value.chars() {
+        if character == '\\' {
+            backslashes += 1;
+            continue;
+        }
         if matches!(character, ',' | '=' | ' ') || character.is_control() {
             escaped.push('\\');
+        } else {
+            escaped.extend(std::iter::repeat_n('\\', backslashes));
         }
+        backslashes = 0;
         escaped.push(if character.is_control() { ' ' } else { character });
     }
     escaped
@@ -121,6 +133,21 @@ mod tests {
         let expected = "events,b=back,z=a\\,b\\ c\\=d\\ e \
                         count=3i,message=\"say \\\"hi\\\" C:\\\\dir\nnext\\\\\" 7";
         assert_eq!(line.to_string(), expected);
+    }
+
+    #[test]
+    fn a_backslash_in_a_tag_escapes_nothing() {
+        for (value, expected) in [
+            (r"a\b", r"a\b"),
+            (r"a\\b", r"a\\b"),
+            (r"a\,b", r"a\,b"),
+            (r"a\\ b", r"a\ b"),
+            ("a\\\nb", r"a\ b"),
+            (r"a\\", "a"),
+            (r"\", ""),
+        ] {
+            assert_eq!(tag(value), expected, "{value:?}");
+        }
     }
 
     #[test]
