@@ -30,6 +30,8 @@ if [ "$subset" = all ]; then
     command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
     command -v losetup >/dev/null || missing+=(mount)
     command -v perl >/dev/null || missing+=(perl-base)
+    # The fuzzing engine is C++.
+    command -v c++ >/dev/null || missing+=(g++)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     step "installing ${missing[*]}"
@@ -54,11 +56,23 @@ tests/rig/build.sh
 tests/rig/search/build.sh opensearch-2 elasticsearch-6 elasticsearch-7
 # Without a Java for it (3) its test says so, and is left out.
 tests/rig/search/build.sh opensearch-3 || [ $? = 3 ]
-step "clients of chat services"
+tests/rig/influxdb.sh
+tests/rig/install.sh mariadbd mariadb-server-core
+step "clients of other services"
 tests/clients/run.sh
+step "fuzz targets, in what is left of the machine by the tests that follow"
+# Half of those wait for servers and clocks most of their time. Priority is the lowest, memory is their own.
+setsid nice -n 19 fuzz/run.sh all 60 >target/fuzz.txt 2>&1 &
+fuzzing=$!
+trap 'kill -- "-$fuzzing" 2>/dev/null || true' EXIT
 step "tests"
 # With what they print: figures and seeds are part of the result.
 cargo test --workspace --no-fail-fast -- --show-output
+step "what the fuzz targets found"
+fuzzed=0
+wait "$fuzzing" || fuzzed=$?
+cat target/fuzz.txt
+[ "$fuzzed" = 0 ]
 step "the test of the tests: deliberate faults are noticed"
 cargo test --features faults --test mutants -- --nocapture
 cargo test --features faults --test power_loss without_fdatasync -- --nocapture
@@ -70,5 +84,3 @@ step "speed"
 for bench in append read latency; do
     cargo bench --bench "$bench" || echo "tests/run.sh: a figure of $bench is below half of its target"
 done
-step "fuzz targets"
-fuzz/run.sh all 60

@@ -15,6 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use conformance::chat::ChatFixture;
 use conformance::elasticsearch::ElasticsearchFixture;
+use conformance::honeycomb::HoneycombFixture;
+use conformance::influxdb::InfluxDbFixture;
 use fakes::http::{Absent, Answer, Service};
 use fakes::records::{record, records};
 use kube_event_relay::event::Record;
@@ -57,7 +59,7 @@ trait Fixture: Send {
 }
 
 /// Kind and variant of every fixture.
-const FIXTURES: [(&str, &str); 12] = [
+const FIXTURES: [(&str, &str); 16] = [
     ("log", ""),
     ("webhook", "event"),
     ("webhook", "array"),
@@ -70,7 +72,14 @@ const FIXTURES: [(&str, &str); 12] = [
     ("teams", ""),
     ("elasticsearch", ""),
     ("elasticsearch", "alias"),
+    ("influxdb", "v1"),
+    ("influxdb", "v2"),
+    ("influxdb", "v3"),
+    ("honeycomb", ""),
 ];
+
+/// Kinds that are tested against a real server only, in a file of their own.
+const WITH_A_SERVER: [&str; 1] = ["mysql"];
 
 async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
     match kind {
@@ -80,6 +89,8 @@ async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
             Box::new(ChatFixture::start(kind).await)
         }
         "elasticsearch" => Box::new(ElasticsearchFixture::start(variant).await),
+        "honeycomb" => Box::new(HoneycombFixture::start().await),
+        "influxdb" => Box::new(InfluxDbFixture::start(variant).await),
         _ => panic!("the kind {kind} has no fixture: write one in this file"),
     }
 }
@@ -110,7 +121,8 @@ async fn accept(sink: &mut dyn Sink, batch: &[Record]) {
 fn every_kind_has_a_fixture() {
     let with_fixture: HashSet<_> = FIXTURES.iter().map(|(kind, _)| *kind).collect();
     let kinds: HashSet<_> = KINDS.iter().map(|kind| kind.name).collect();
-    assert_eq!(with_fixture, kinds);
+    let all: HashSet<_> = with_fixture.into_iter().chain(WITH_A_SERVER).collect();
+    assert_eq!(all, kinds);
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, log, options, webhook,
+    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, honeycomb, influxdb, log,
+    mysql, options, webhook,
 };
 use crate::event::Match;
 use crate::setting::EventerUri;
@@ -62,6 +63,9 @@ pub static KINDS: &[Kind] = &[
     chat::SLACK,
     chat::TEAMS,
     elasticsearch::KIND,
+    mysql::KIND,
+    influxdb::KIND,
+    honeycomb::KIND,
 ];
 
 /// The kind with this name or alias.

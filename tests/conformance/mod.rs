@@ -2,3 +2,5 @@
 
 pub(crate) mod chat;
 pub(crate) mod elasticsearch;
+pub(crate) mod honeycomb;
+pub(crate) mod influxdb;

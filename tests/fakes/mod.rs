@@ -45,6 +45,7 @@ pub mod dingtalk;
 pub mod elasticsearch;
 pub mod feishu;
 pub mod feishu_message;
+pub mod honeycomb;
 pub mod http;
 pub mod mrkdwn;
 pub mod records;

@@ -120,7 +120,7 @@ fn name(notice: &Notice, console: &Console) -> String {
 }
 
 /// JSON as Go's encoder writes it: `<`, `>` and `&` cannot be taken for markup of a web page.
-pub(super) fn go_json(json: &str) -> String {
+pub(in crate::sink) fn go_json(json: &str) -> String {
     // Outside of texts JSON has none of these characters.
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

@@ -75,7 +75,7 @@ impl Elasticsearch {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
         options.check()?;
         let client = match &options.ca {
-            Some(path) => client_with_ca("ca", path)?,
+            Some(path) => client_with_ca(Some(path), false)?,
             None => context.http.clone(),
         };
         let cluster_name = options.cluster_name.clone();

@@ -53,18 +53,22 @@ fn client_builder() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
-/// A client that also trusts the PEM certificates in a file. `option` is the name of the option with the
-/// path.
-pub(super) fn client_with_ca(option: &str, path: &Path) -> Result<Client, SinkError> {
-    let refused = |reason: String| wrong(option, format!("{}: {reason}", path.display()));
+/// A client that also trusts the PEM certificates in the file, or any certificate at all, as the options `ca`
+/// and `insecure` say.
+pub(super) fn client_with_ca(ca: Option<&Path>, insecure: bool) -> Result<Client, SinkError> {
+    let builder = client_builder().tls_danger_accept_invalid_certs(insecure);
+    let Some(path) = ca else {
+        return builder.build().map_err(|error| wrong("insecure", cause_of(error)));
+    };
+    let refused = |reason: String| wrong("ca", format!("{}: {reason}", path.display()));
     let pem = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
     let certificates =
         Certificate::from_pem_bundle(&pem).map_err(|error| refused(cause_of(error)))?;
     if certificates.is_empty() {
         return Err(refused("there is no PEM certificate in it".to_owned()));
     }
-    let builder = client_builder().tls_certs_merge(certificates);
-    builder.build().map_err(|error| refused(cause_of(error)))
+    let built = builder.tls_certs_merge(certificates).build();
+    built.map_err(|error| refused(cause_of(error)))
 }
 
 /// The error with everything that led to it, without the URL.

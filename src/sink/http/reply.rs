@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderName, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ const LONGEST_REPLY: usize = 64 << 10;
 
 /// A reply's body is waited for so long at most: its status has said what matters.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Says how long a limit of calls lasts, where a service has no `Retry-After`.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What HTTP 409 means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,11 +53,10 @@ pub(crate) async fn exchange_up_to(
     limit: usize,
 ) -> Result<Reply, Outcome> {
     let mut response = client.execute(request).await.map_err(no_answer)?;
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after::parse(value, Timestamp::now()));
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = header(RETRY_AFTER)
+        .and_then(|value| retry_after::parse(value, Timestamp::now()))
+        .or_else(|| header(RATE_LIMIT).and_then(retry_after::reset_of));
     let mut body = Vec::new();
     // Reading it also frees the connection for the next request. When it does not come, the status
     // still counts.

@@ -1,4 +1,4 @@
-//! `Retry-After` (RFC 9110, 10.2.3).
+//! `Retry-After` (RFC 9110, 10.2.3), and what some services say instead.
 
 use std::time::Duration;
 
@@ -28,6 +28,15 @@ pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
         Duration::try_from(date.duration_since(now)).unwrap_or_default()
     };
     Some(wait.clamp(SHORTEST, LONGEST))
+}
+
+/// How long until a limit of calls begins anew: `RateLimit: limit=100, remaining=0, reset=5`
+/// (draft-ietf-httpapi-ratelimit-headers, up to version 07).
+pub(super) fn reset_of(rate_limit: &str) -> Option<Duration> {
+    let fields = rate_limit.split([',', ';']).filter_map(|field| field.split_once('='));
+    let mut resets = fields.filter(|(name, _)| name.trim().eq_ignore_ascii_case("reset"));
+    let seconds: u64 = resets.next()?.1.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).clamp(SHORTEST, LONGEST))
 }
 
 fn date(value: &str) -> Option<Timestamp> {
@@ -69,6 +78,16 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(seconds(value), expected, "{value:?}");
         }
+    }
+
+    #[test]
+    fn reads_when_a_limit_begins_anew() {
+        let seconds = |value| reset_of(value).map(|wait| wait.as_secs());
+        assert_eq!(seconds("limit=100, remaining=0, reset=5"), Some(5));
+        assert_eq!(seconds("limit=100;reset=99999"), Some(900));
+        assert_eq!(seconds("reset=0"), Some(1));
+        assert_eq!(seconds("limit=100, reset=soon"), None);
+        assert_eq!(seconds("r=5"), None);
     }
 
     proptest! {

@@ -66,7 +66,7 @@ impl Webhook {
     fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
         options.check()?;
         let client = match &options.ca {
-            Some(path) => client_with_ca("ca", path)?,
+            Some(path) => client_with_ca(Some(path), false)?,
             None => context.http.clone(),
         };
         let template = match options.body.clone() {

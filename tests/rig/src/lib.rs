@@ -9,9 +9,11 @@
 //! * [`Receiver`]: a webhook that records requests and misbehaves on demand.
 //! * [`Proxy`] and [`HttpProxy`]: between relay and API server; the one disturbs
 //!   connections, the other lists and watches.
+//! * [`InfluxDb`]: a real InfluxDB 1.x, from `influxdb.sh`.
 //! * [`Relay`]: the relay's program itself.
 //! * [`SearchServer`]: a real `OpenSearch` or Elasticsearch.
 //! * [`Volume`]: a file system that loses its power, is full, or grows.
+//! * [`MariaDb`]: a database to write to.
 //! * [`FailingCalls`]: makes a system call of a program fail.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
 //!
@@ -37,8 +39,10 @@ mod etcd;
 mod events;
 mod failing_calls;
 mod http_proxy;
+mod influxdb;
 mod journal;
 mod kubeconfig;
+mod mariadb;
 mod port;
 mod process;
 mod proxy;
@@ -56,8 +60,10 @@ pub use conservation::{Conservation, Verdict, Version};
 pub use events::{CreatedEvent, EventSpec};
 pub use failing_calls::{Calls, FailingCalls, Failure};
 pub use http_proxy::{Disturbance, HttpProxy, Kind, Seen};
+pub use influxdb::InfluxDb;
 pub use journal::Journal;
 pub use kubeconfig::Kubeconfig;
+pub use mariadb::MariaDb;
 pub use port::ReservedPort;
 pub use process::{Line, Stream};
 pub use proxy::{Proxy, Traffic};
