@@ -1,5 +1,5 @@
 //! The `elasticsearch` sink against real servers: `OpenSearch` 2, shared by the tests one after another, and
-//! Elasticsearch 6 and 7. What those lack without their commercial parts, credentials, a fake stands for.
+//! Elasticsearch 6 and 7, `OpenSearch` 3. What those lack without their commercial parts, credentials, a fake stands for.
 
 #![allow(clippy::expect_used)] // a test fails where an expectation is not met
 
@@ -17,7 +17,7 @@ use kube_event_relay::setting::EventerUri;
 use kube_event_relay::sink::registry;
 use kube_event_relay::sink::{Delivery, Outcome, Sink, SinkContext, http_client};
 use reqwest::Method;
-use rig::{Cluster, Conservation, ReservedPort, SearchProduct, SearchServer};
+use rig::{Cluster, Conservation, Proxy, ReservedPort, SearchProduct, SearchServer, Traffic};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -122,6 +122,26 @@ async fn a_redelivery_makes_no_second_copy() {
     assert_eq!(documents.len(), 600);
     let ids: HashSet<_> = documents.iter().map(|document| document["_id"].to_string()).collect();
     assert_eq!(ids.len(), 600);
+}
+
+/// The documents are there, and nobody says so.
+#[tokio::test]
+async fn an_answer_that_is_lost_makes_no_second_copy() {
+    let server = server().await;
+    let proxy = Proxy::start(&server.url());
+    let url = proxy.url().replace("https://", "http://");
+    let mut sink = sink(&url, &json!({"index": "lost", "version": 7}));
+    let records = records(100);
+    proxy.switch(Traffic::CutAfter(1)).await;
+    let outcomes = each(sink.as_mut(), &records).await;
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, Outcome::Retry { .. })),
+        "{outcomes:?}"
+    );
+    assert_eq!(server.documents("lost-*").await.len(), 100);
+    proxy.switch(Traffic::Pass).await;
+    accept(sink.as_mut(), &records).await;
+    assert_eq!(server.documents("lost-*").await.len(), 100);
 }
 
 #[tokio::test]
@@ -369,6 +389,31 @@ async fn elasticsearch_6_takes_every_event_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn elasticsearch_7_takes_every_event_once() {
     takes_every_event_once(SearchProduct::Elasticsearch7).await;
+}
+
+/// Not everywhere is there a Java for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn opensearch_3_takes_every_event_once() {
+    let Some(server) = SearchServer::start_if_possible(SearchProduct::OpenSearch3).await else {
+        println!("not run: there is no Java 21 for OpenSearch 3");
+        return;
+    };
+    for options in [
+        json!({"index": "new", "alias": "new-events", "template": true}),
+        json!({"index": "new-events-stream", "dataStream": true, "template": true}),
+    ] {
+        for count in [20, 30] {
+            accept(sink(&server.url(), &options).as_mut(), &records(count)).await;
+        }
+    }
+    assert_eq!(server.documents("new-events").await.len(), 30);
+    assert_eq!(server.documents("new-events-stream").await.len(), 30);
+    let batch = [record(31, "fine"), record(32, "fine")];
+    let mapping = json!({"mappings": {"properties": {"Count": {"type": "ip"}}}});
+    server.call(Method::PUT, "/odd-2024.05.01", &mapping).await;
+    let outcomes = each(sink(&server.url(), &json!({"index": "odd"})).as_mut(), &batch).await;
+    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { .. });
+    assert!(outcomes.iter().all(refused), "{outcomes:?}");
 }
 
 async fn takes_every_event_once(product: SearchProduct) {

@@ -160,6 +160,19 @@ pub(super) fn refusal(reply: &Reply, redaction: &Redaction) -> Outcome {
     }
 }
 
+/// What it means that an index, an alias or a template is not created. No record is to blame for it.
+pub(super) fn not_created(reply: &Reply, redaction: &Redaction) -> Outcome {
+    match reply.status.as_u16() {
+        400 | 413 => Outcome::Hold {
+            cause: format!(
+                "{}; create the index or its template yourself, and leave out `alias` or `template`",
+                explain(reply, redaction)
+            ),
+        },
+        _ => refusal(reply, redaction),
+    }
+}
+
 /// Status and the server's own words, without the rest of its answer.
 fn explain(reply: &Reply, redaction: &Redaction) -> String {
     match serde_json::from_slice::<WholeFailure>(&reply.body) {

@@ -199,11 +199,7 @@ impl Elasticsearch {
         if answer::exists_already(&reply) {
             return Ok(false);
         }
-        Err(match answer::refusal(&reply, &session.redaction) {
-            // No record is to blame for it.
-            Outcome::Rejected { reason: cause } => Outcome::Hold { cause },
-            outcome => outcome,
-        })
+        Err(answer::not_created(&reply, &session.redaction))
     }
 
     /// Asks one node after the other until one answers. To ask twice is harmless, also where it is not

@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 use super::options::Options;
 use super::product::Product;
 
-/// Above the templates that Elasticsearch brings along, which have 100.
-const PRIORITY: u32 = 200;
+/// Above the templates that Elasticsearch brings along, which have 100. The longer name wins, because
+/// servers refuse two templates of one priority for one index (`a-*` and `a-b-*`).
+const PRIORITY: usize = 200;
 
 /// Of a term Lucene takes 32766 bytes, and a character has up to 4.
 const LONGEST_TERM: u32 = 8191;
@@ -63,7 +64,7 @@ pub(super) fn template(options: &Options, product: Product) -> (&'static str, Va
     if product.has_composable_templates() {
         let mut body = json!({
             "index_patterns": [pattern],
-            "priority": PRIORITY,
+            "priority": PRIORITY + options.index.len(),
             "template": {"mappings": mapping, "aliases": aliases},
         });
         if options.data_stream {
@@ -114,7 +115,10 @@ mod tests {
         let options = json!({"nodes": [], "index": "heapster", "alias": "heapster-events"});
         let (interface, body) = of(options.clone(), Product::OpenSearch);
         assert_eq!(interface, "_index_template");
-        assert_eq!(body["index_patterns"], json!(["heapster-*"]));
+        assert_eq!(
+            (&body["index_patterns"], &body["priority"]),
+            (&json!(["heapster-*"]), &json!(208))
+        );
         assert_eq!(body["template"]["aliases"], json!({"heapster-events": {}}));
         let message = &body["template"]["mappings"]["properties"]["Message"];
         assert_eq!(message["fields"]["raw"]["type"], "keyword");

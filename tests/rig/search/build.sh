@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Fetches the search servers that the tests run against into target/rig/search/: the libraries of
-# OpenSearch and Elasticsearch from Maven Central, with a small launcher. Nothing of them is distributed.
+# OpenSearch and Elasticsearch from Maven Central, with a small launcher. Nothing of
+# them is distributed.
 #
 # Safe to call from many processes at once (one fetches, the others wait) and cheap to call again:
 # nothing is fetched while the sources' hash is unchanged.
 #
-#   tests/rig/search/build.sh [SERVER ...]   opensearch-2 (the default), elasticsearch-6, elasticsearch-7
+#   tests/rig/search/build.sh [SERVER ...]   opensearch-2 (the default), opensearch-3, elasticsearch-6,
+#                                            elasticsearch-7
+#
+# Exit code 3: no Java that is recent enough for opensearch-3 is installed, nor can be.
 #
 #   RIG_OUTPUT   where to put them (default: target/rig of the repository)
 set -euo pipefail
@@ -19,19 +23,22 @@ output=$(cd "$output" && pwd)
 say() { echo "tests/rig/search/build.sh: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# Product, its version, and the log4j-core it is used with: the last ones that run on Java 17.
+# Product, version, its class for HTTP, the log4j-core it is used with, and the oldest and newest Java for it.
 versions_of() { # SERVER
     case $1 in
-        opensearch-2) echo opensearch 2.19.6 2.25.4 ;;
-        elasticsearch-7) echo elasticsearch 7.17.29 2.17.1 ;;
-        elasticsearch-6) echo elasticsearch 6.8.23 2.17.1 ;;
+        opensearch-3) echo opensearch 3.9.0 Netty4ModulePlugin 2.25.5 21 99 ;;
+        opensearch-2) echo opensearch 2.19.6 Netty4Plugin 2.25.4 17 23 ;;
+        elasticsearch-7) echo elasticsearch 7.17.29 Netty4Plugin 2.17.1 17 23 ;;
+        elasticsearch-6) echo elasticsearch 6.8.23 Netty4Plugin 2.17.1 17 23 ;;
         *) fail "there is no server $1" ;;
     esac
 }
 
 wanted_stamp() { (cd "$here" && cat build.sh Launcher.java) | sha256sum | cut -d' ' -f1; }
 
-is_current() { [[ -f $output/$1/stamp && $(<"$output/$1/stamp") == "$(wanted_stamp)" ]]; }
+is_current() {
+    [[ -f $output/$1/stamp && $(<"$output/$1/stamp") == "$(wanted_stamp)" && -x $(<"$output/$1/java") ]]
+}
 
 # One builder at a time. The kernel drops the lock with the process, however it ends.
 exec 9>"$output/build.lock"
@@ -47,30 +54,57 @@ for server in "$@"; do
 done
 [[ ${#stale[@]} -gt 0 ]] || exit 0
 
-install_java() {
-    command -v apt-get >/dev/null || fail "javac or mvn is missing: install a JDK from 17 on, and Maven"
+install() { # PACKAGE ...
+    command -v apt-get >/dev/null || return 1
     local as_root=()
     if [[ $(id -u) -ne 0 ]]; then
-        command -v sudo >/dev/null && sudo --non-interactive true 2>/dev/null ||
-            fail "no right to install: run 'apt-get install default-jdk-headless maven' as root"
+        command -v sudo >/dev/null && sudo --non-interactive true 2>/dev/null || return 1
         as_root=(sudo --non-interactive)
     fi
-    say "installing the distribution's default-jdk-headless and maven"
+    say "installing the distribution's $*"
     # 9>&-: no helper that apt starts may inherit, and so keep, the lock.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c '
-        apt-get install -qq -y --no-upgrade --no-install-recommends default-jdk-headless maven ||
-        { apt-get update -qq && apt-get install -qq -y --no-upgrade --no-install-recommends default-jdk-headless maven; }
-    ' >&2 9>&-
+        apt-get install -qq -y --no-upgrade --no-install-recommends "$@" ||
+        { apt-get update -qq && apt-get install -qq -y --no-upgrade --no-install-recommends "$@"; }
+    ' sh "$@" >&2 9>&-
 }
 
-command -v javac >/dev/null && command -v mvn >/dev/null || install_java
+java_version() { "$1/javac" -version 2>&1 | sed -nE 's/^javac ([0-9]+).*/\1/p'; }
+
+# The folder with the first java and javac between two versions.
+find_java() { # OLDEST NEWEST
+    local folder version
+    for folder in "$(dirname "$(command -v javac || echo /nowhere/javac)")" "${JAVA_HOME:-/nowhere}/bin" /usr/lib/jvm/*/bin; do
+        [[ -x $folder/javac && -x $folder/java ]] || continue
+        version=$(java_version "$folder")
+        if [[ -n $version && $version -ge $1 && $version -le $2 ]]; then
+            echo "$folder"
+            return
+        fi
+    done
+}
+
+command -v mvn >/dev/null || install maven || fail "mvn is missing: run 'apt-get install maven' as root"
 
 dependency() { # GROUP ARTIFACT VERSION
     echo "<dependency><groupId>$1</groupId><artifactId>$2</artifactId><version>$3</version></dependency>"
 }
 
 for server in "${stale[@]}"; do
-    read -r product version log4j <<<"$(versions_of "$server")"
+    read -r product version plugin log4j oldest newest <<<"$(versions_of "$server")"
+    java=$(find_java "$oldest" "$newest")
+    if [[ -z $java ]]; then
+        packages=(default-jdk-headless)
+        [[ $oldest -le 17 ]] || packages=(openjdk-21-jdk-headless)
+        # An error: there is no such package, which shows below.
+        install "${packages[@]}" || true
+        java=$(find_java "$oldest" "$newest")
+    fi
+    if [[ -z $java ]]; then
+        say "no JDK between $oldest and $newest for $product $version"
+        [[ $server != opensearch-3 ]] || exit 3
+        exit 1
+    fi
     say "fetching $product $version"
     started=$SECONDS
     partial=$output/$server.partial
@@ -88,8 +122,9 @@ for server in "${stale[@]}"; do
 </project>
 POM
     (cd "$partial" && mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib) >&2 9>&-
-    sed "s/@PRODUCT@/$product/" "$here/Launcher.java" >"$partial/Launcher.java"
-    (cd "$partial" && javac -cp 'lib/*' -d classes Launcher.java) 9>&-
+    sed "s/@PRODUCT@/$product/; s/@PLUGIN@/$plugin/" "$here/Launcher.java" >"$partial/Launcher.java"
+    (cd "$partial" && "$java/javac" -cp 'lib/*' -d classes Launcher.java) 9>&-
+    echo "$java/java" >"$partial/java"
     wanted_stamp >"$partial/stamp"
     rm -rf "${output:?}/$server"
     mv "$partial" "$output/$server"

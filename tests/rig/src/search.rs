@@ -18,6 +18,8 @@ use tempfile::TempDir;
 pub enum SearchProduct {
     /// `OpenSearch` 2.
     OpenSearch2,
+    /// `OpenSearch` 3, which needs Java 21.
+    OpenSearch3,
     /// Elasticsearch 6, the last one with types.
     Elasticsearch6,
     /// Elasticsearch 7.
@@ -28,6 +30,7 @@ impl SearchProduct {
     fn name(self) -> &'static str {
         match self {
             Self::OpenSearch2 => "opensearch-2",
+            Self::OpenSearch3 => "opensearch-3",
             Self::Elasticsearch6 => "elasticsearch-6",
             Self::Elasticsearch7 => "elasticsearch-7",
         }
@@ -53,10 +56,15 @@ pub struct SearchServer {
 impl SearchServer {
     /// Starts one on a free port of the loopback address. Fetches its libraries if need be.
     pub async fn start(product: SearchProduct) -> Self {
+        Self::start_if_possible(product).await.expect("a Java that is recent enough")
+    }
+
+    /// The same, or nothing where there is no Java that is recent enough for it.
+    pub async fn start_if_possible(product: SearchProduct) -> Option<Self> {
         let fetched = tokio::task::spawn_blocking(move || fetch(product));
         let mut server = Self {
             product,
-            libraries: fetched.await.expect("fetch the server"),
+            libraries: fetched.await.expect("fetch the server")?,
             folder: folder(),
             http_port: ReservedPort::new(),
             transport_port: ReservedPort::new(),
@@ -64,7 +72,7 @@ impl SearchServer {
             process: None,
         };
         server.start_with(&[]).await;
-        server
+        Some(server)
     }
 
     /// Where it is.
@@ -125,7 +133,8 @@ impl SearchServer {
 
     fn command(&self, settings: &[&str]) -> Command {
         let path = self.libraries.display();
-        let mut command = Command::new("java");
+        let java = std::fs::read_to_string(self.libraries.join("java")).expect("the path of Java");
+        let mut command = Command::new(java.trim());
         command
             // Small, and soon ready: it does not live long enough for more.
             .args(["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
@@ -160,12 +169,18 @@ fn folder() -> TempDir {
     tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary folder")
 }
 
-fn fetch(product: SearchProduct) -> PathBuf {
+/// What `search/build.sh` says when there is no Java for a server.
+const NO_JAVA: i32 = 3;
+
+fn fetch(product: SearchProduct) -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("search/build.sh");
     let built = output();
     // Its messages go to the terminal: it fetches some 45 MB.
     let status = Command::new(script).arg(product.name()).env("RIG_OUTPUT", &built).status();
     let status = status.expect("run tests/rig/search/build.sh (it needs bash)");
+    if status.code() == Some(NO_JAVA) {
+        return None;
+    }
     assert!(status.success(), "tests/rig/search/build.sh failed ({status}); see above");
-    built.join("search").join(product.name())
+    Some(built.join("search").join(product.name()))
 }
