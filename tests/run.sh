@@ -64,7 +64,8 @@ step "building the tests"
 cargo test --workspace --no-run
 # What they print, figures and seeds, is part of the result.
 step "unit and property tests"
-cargo test --workspace --lib --bins --no-fail-fast -- --show-output
+failed=0
+cargo test --workspace --lib --bins --no-fail-fast -- --show-output || failed=1
 
 # Always the whole workspace: what is built depends on what is asked for together.
 # These wait for servers, clocks and outages most of their time, so others run beside them.
@@ -83,7 +84,6 @@ beside() {
 }
 trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done' EXIT
 
-failed=0
 # The lowest priority: it takes what the tests leave of the machine.
 beside fuzz nice -n 19 fuzz/run.sh all 60
 beside waiting cargo test --workspace "${waiting[@]/#/--test=}" --no-fail-fast -- --show-output

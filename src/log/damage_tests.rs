@@ -210,10 +210,10 @@ async fn a_reader_waits_for_a_hole_to_be_filled_and_reads_what_was_brought_back(
     assert_eq!(hole.after, known[0].last);
     assert_eq!(Some(&hole.until), known[2].first.previous().as_ref());
 
-    // The API server has every third version still.
+    // The API server has every thirtieth version still.
     let mut repair = opened.stream.repair(hole);
     let end = known[2].first_sequence;
-    let there: Vec<u64> = (first + 1..=end).filter(|version| version % 3 == 0).collect();
+    let there: Vec<u64> = (first + 1..=end).filter(|version| version % 30 == 0).collect();
     for version in &there {
         assert!(repair.wants(&position(0, *version)));
         repair.put(record(0, *version)).await.expect("put");
