@@ -17,6 +17,7 @@ use conformance::chat::ChatFixture;
 use conformance::elasticsearch::ElasticsearchFixture;
 use conformance::honeycomb::HoneycombFixture;
 use conformance::influxdb::InfluxDbFixture;
+use conformance::sls::SlsFixture;
 use fakes::http::{Absent, Answer, Service};
 use fakes::records::{record, records};
 use kube_event_relay::event::Record;
@@ -59,7 +60,7 @@ trait Fixture: Send {
 }
 
 /// Kind and variant of every fixture.
-const FIXTURES: [(&str, &str); 16] = [
+const FIXTURES: [(&str, &str); 17] = [
     ("log", ""),
     ("webhook", "event"),
     ("webhook", "array"),
@@ -76,6 +77,7 @@ const FIXTURES: [(&str, &str); 16] = [
     ("influxdb", "v2"),
     ("influxdb", "v3"),
     ("honeycomb", ""),
+    ("sls", ""),
 ];
 
 /// Kinds that are tested against a real server only, in a file of their own.
@@ -89,6 +91,7 @@ async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
             Box::new(ChatFixture::start(kind).await)
         }
         "elasticsearch" => Box::new(ElasticsearchFixture::start(variant).await),
+        "sls" => Box::new(SlsFixture::start().await),
         "honeycomb" => Box::new(HoneycombFixture::start().await),
         "influxdb" => Box::new(InfluxDbFixture::start(variant).await),
         _ => panic!("the kind {kind} has no fixture: write one in this file"),

@@ -19,6 +19,7 @@ mod options;
 mod prepared;
 mod quota;
 pub mod registry;
+mod sls;
 mod target;
 #[cfg(test)]
 mod testing;

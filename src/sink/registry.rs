@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, honeycomb, influxdb, log,
-    mysql, options, webhook,
+    mysql, options, sls, webhook,
 };
 use crate::event::Match;
 use crate::setting::EventerUri;
@@ -66,6 +66,7 @@ pub static KINDS: &[Kind] = &[
     mysql::KIND,
     influxdb::KIND,
     honeycomb::KIND,
+    sls::KIND,
 ];
 
 /// The kind with this name or alias.

@@ -4,3 +4,4 @@ pub(crate) mod chat;
 pub(crate) mod elasticsearch;
 pub(crate) mod honeycomb;
 pub(crate) mod influxdb;
+pub(crate) mod sls;

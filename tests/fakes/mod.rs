@@ -58,6 +58,7 @@ pub mod schema;
 pub mod service;
 pub mod signature;
 pub mod slack;
+pub mod sls;
 pub mod teams;
 pub mod teams_card;
 pub mod wecom_app;

@@ -10,10 +10,10 @@ use tempfile::tempdir;
 
 use crate::event::Position;
 use crate::log::{LogConfig, LogError, WhenFull};
-use crate::setting::ByteSize;
 use crate::relay::{
     Relay, RelayConfig, RelayError, SinkState, Starting, offline_record, offline_status,
 };
+use crate::setting::ByteSize;
 use crate::setting::Span;
 use crate::sink::Outcome;
 use crate::source::{KubernetesConfig, SourceConfig};

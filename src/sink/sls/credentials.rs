@@ -1,0 +1,169 @@
+//! Who the relay is to SLS: keys that are written, those of a file, or those of the machine's role.
+//!
+//! Invariant: keys that expire are renewed before they do, and again when the service refuses them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+
+use super::token_config;
+use crate::setting::Secret;
+use crate::sink::Outcome;
+use crate::sink::http::cause_of;
+
+/// Keys as of now.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Keys {
+    pub(super) id: String,
+    pub(super) secret: String,
+    pub(super) token: Option<String>,
+    pub(super) expires: Option<Timestamp>,
+}
+
+/// Where keys come from.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// A pair that is written, or in the environment.
+    Written { id: Secret, secret: Secret },
+    /// The file of the Kubernetes service where there is one, else the role of the machine.
+    Machine { token_config: PathBuf, metadata: String },
+}
+
+/// Keys, kept as long as they live.
+pub(super) struct Credentials {
+    origin: Origin,
+    kept: Option<Keys>,
+}
+
+/// Keys are renewed so long before they expire.
+const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(10);
+
+/// The metadata service is near, or not there at all.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+
+const TOKEN: &str = "X-aliyun-ecs-metadata-token";
+const TOKEN_SECONDS: &str = "X-aliyun-ecs-metadata-token-ttl-seconds";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RoleKeys {
+    access_key_id: String,
+    access_key_secret: String,
+    security_token: String,
+    expiration: Timestamp,
+}
+
+impl Credentials {
+    pub(super) fn new(origin: Origin) -> Self {
+        Self { origin, kept: None }
+    }
+
+    /// Keys that are valid for a while.
+    pub(super) async fn keys(&mut self, client: &Client) -> Result<Keys, Outcome> {
+        let lives = |keys: &&Keys| {
+            keys.expires.is_none_or(|at| at.duration_since(Timestamp::now()) > RENEW_BEFORE)
+        };
+        if let Some(keys) = self.kept.as_ref().filter(lives) {
+            return Ok(keys.clone());
+        }
+        let keys = self.origin.fetch(client).await?;
+        self.kept = Some(keys.clone());
+        Ok(keys)
+    }
+
+    /// The service has refused the keys. Returns whether other ones may be had.
+    pub(super) fn forget(&mut self) -> bool {
+        self.kept = None;
+        matches!(self.origin, Origin::Machine { .. })
+    }
+}
+
+impl Origin {
+    async fn fetch(&self, client: &Client) -> Result<Keys, Outcome> {
+        match self {
+            Self::Written { id, secret } => {
+                let reveal = |option: &str, secret: &Secret| {
+                    let hold = |error| Outcome::Hold { cause: format!("{option}: {error}") };
+                    secret.reveal().map_err(hold)
+                };
+                let (id, secret) = (reveal("accessKeyId", id)?, reveal("accessKeySecret", secret)?);
+                Ok(Keys { id, secret, token: None, expires: None })
+            }
+            Self::Machine { token_config, metadata } => match std::fs::read_to_string(token_config)
+            {
+                Ok(text) => token_config::read(&text).map_err(|reason| Outcome::Hold {
+                    cause: format!("{}: {reason}", token_config.display()),
+                }),
+                Err(_absent) => role_keys(client, metadata).await,
+            },
+        }
+    }
+}
+
+/// Keys of the role that the machine has, from the metadata service of Alibaba Cloud.
+async fn role_keys(client: &Client, metadata: &str) -> Result<Keys, Outcome> {
+    let token = metadata_token(client, metadata).await?;
+    let path = "latest/meta-data/ram/security-credentials/";
+    let role = ask(client, &format!("{metadata}/{path}"), token.as_deref()).await?;
+    let role = role.trim();
+    let keys = ask(client, &format!("{metadata}/{path}{role}"), token.as_deref()).await?;
+    let keys: RoleKeys = serde_json::from_str(&keys).map_err(|_| Outcome::Retry {
+        after: None,
+        cause: format!("the metadata service has no keys for the role {role}"),
+    })?;
+    Ok(Keys {
+        id: keys.access_key_id,
+        secret: keys.access_key_secret,
+        token: Some(keys.security_token),
+        expires: Some(keys.expiration),
+    })
+}
+
+/// What the second version of the metadata service asks for; the first knows no such thing.
+async fn metadata_token(client: &Client, metadata: &str) -> Result<Option<String>, Outcome> {
+    let request = client
+        .put(format!("{metadata}/latest/api/token"))
+        .header(TOKEN_SECONDS, "18000")
+        .timeout(METADATA_TIMEOUT);
+    let response = request.send().await.map_err(unreachable)?;
+    match response.status() {
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Ok(None),
+        _ => Ok(Some(response.text().await.map_err(unreachable)?.trim().to_owned())),
+    }
+}
+
+/// The region of the machine.
+pub(super) async fn region(client: &Client, metadata: &str) -> Result<String, Outcome> {
+    let token = metadata_token(client, metadata).await?;
+    let url = format!("{metadata}/latest/meta-data/region-id");
+    Ok(ask(client, &url, token.as_deref()).await?.trim().to_owned())
+}
+
+async fn ask(client: &Client, url: &str, token: Option<&str>) -> Result<String, Outcome> {
+    let mut request = client.get(url).timeout(METADATA_TIMEOUT);
+    if let Some(token) = token {
+        request = request.header(TOKEN, token);
+    }
+    let response = request.send().await.map_err(unreachable)?;
+    if !response.status().is_success() {
+        let cause = format!(
+            "the metadata service answers HTTP {}; give the machine a role that may write, or set the \
+             options `accessKeyId` and `accessKeySecret`",
+            response.status()
+        );
+        return Err(Outcome::Hold { cause });
+    }
+    response.text().await.map_err(unreachable)
+}
+
+fn unreachable(error: reqwest::Error) -> Outcome {
+    let cause = format!(
+        "there are no keys: the options `accessKeyId` and `accessKeySecret` are not set, and the metadata \
+         service of the machine does not answer: {}",
+        cause_of(error)
+    );
+    Outcome::Retry { after: None, cause }
+}

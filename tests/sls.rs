@@ -1,0 +1,136 @@
+//! The `sls` sink against a service that checks every signature: what it stores, and what it does when it
+//! cannot.
+
+#![allow(clippy::expect_used)] // a test fails where an expectation is not met
+
+mod fakes;
+
+use fakes::records::{record, records};
+use fakes::sls::{Keys, LOG_STORE, PROJECT, REGION, Sls};
+use jiff::Timestamp;
+use kube_event_relay::event::Record;
+use kube_event_relay::sink::{Delivery, Outcome, Sink, SinkContext, http_client, registry};
+use serde_json::{Value, json};
+
+fn keys(secret: &str, token: Option<&str>) -> Keys {
+    let token = token.map(str::to_owned);
+    Keys { id: "LTAI1".into(), secret: secret.to_owned(), token }
+}
+
+fn sink(service: &Sls, more: &Value) -> Box<dyn Sink> {
+    let mut options = json!({
+        "project": PROJECT, "logStore": LOG_STORE, "topic": "k8s",
+        "endpoint": format!("http://{}", service.address()),
+    });
+    for (name, value) in more.as_object().expect("an object") {
+        options[name] = value.clone();
+    }
+    let http = http_client().expect("CA certificates of the system");
+    let context = SinkContext { cluster: "test".into(), http, config_maps: None };
+    let Value::Object(options) = options else { panic!("an object") };
+    (registry::find("sls").expect("a kind").build)(&options, &context).expect("a sink")
+}
+
+fn written(secret: &str) -> Value {
+    json!({"region": REGION, "accessKeyId": "LTAI1", "accessKeySecret": secret})
+}
+
+async fn outcome(sink: &mut dyn Sink, batch: &[Record]) -> Outcome {
+    match sink.deliver(batch).await {
+        Delivery::Whole(outcome) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn cause(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Hold { cause } => cause,
+        other => panic!("not held: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn logs_have_the_fields_of_kube_eventer_and_the_identity_of_their_record() {
+    let service = Sls::start(keys("secret-1", None)).await;
+    let mut options = written("secret-1");
+    options["labels"] = json!({"team": "ops"});
+    let mut sink = sink(&service, &options);
+    assert_eq!(outcome(sink.as_mut(), &records(500)).await, Outcome::Accepted);
+    let stored = service.stored();
+    assert_eq!(stored.len(), 500);
+    let names: Vec<_> = stored[0].fields.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["eventId", "hostname", "level", "pod_id", "pod_name", "team", "record_id"]);
+    assert_eq!(stored[0].topic, "k8s");
+    assert!(stored[0].fields[0].1.contains("\"message\": \"message 1\""));
+    // The events are from 2024: with their own time the service would refuse the whole request.
+    assert!(Timestamp::now().as_second() - stored[0].time < 60);
+}
+
+#[tokio::test]
+async fn what_the_service_answers_leads_to_what_it_documents() {
+    let service = Sls::start(keys("secret-1", None)).await;
+    let mut sink = sink(&service, &written("secret-1"));
+    let one = records(1);
+    for (status, code) in [
+        (403, "WriteQuotaExceed"),
+        (403, "ShardWriteQuotaExceed"),
+        (400, "RequestTimeTooSkewed"),
+        (500, "InternalServerError"),
+        (503, "ServerBusy"),
+    ] {
+        service.refuse_next(1, status, code);
+        let outcome = outcome(sink.as_mut(), &one).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{code}: {outcome:?}");
+    }
+    for (status, code) in [(400, "PostBodyInvalid"), (400, "InvalidEncoding"), (413, "")] {
+        service.refuse_next(1, status, code);
+        let outcome = outcome(sink.as_mut(), &one).await;
+        assert!(matches!(outcome, Outcome::Rejected { .. }), "{code}: {outcome:?}");
+    }
+    for (status, code, part) in [
+        (404, "ProjectNotExist", "`project`"),
+        (404, "LogStoreNotExist", "`logStore`"),
+        (403, "ProjectForbidden", "closed"),
+        (401, "InvalidAccessKeyId", "`accessKeyId`"),
+    ] {
+        service.refuse_next(1, status, code);
+        let outcome = outcome(sink.as_mut(), &one).await;
+        assert!(cause(&outcome).contains(part), "{code}: {outcome:?}");
+    }
+    assert_eq!(outcome(sink.as_mut(), &one).await, Outcome::Accepted);
+}
+
+#[tokio::test]
+async fn a_wrong_key_holds_and_is_not_shown() {
+    let service = Sls::start(keys("secret-1", None)).await;
+    let mut sink = sink(&service, &written("wrong-secret"));
+    let held = outcome(sink.as_mut(), &records(1)).await;
+    assert!(cause(&held).contains("accessKeySecret") && !cause(&held).contains("wrong-secret"));
+    service.rotate(keys("wrong-secret", None));
+    assert_eq!(outcome(sink.as_mut(), &records(1)).await, Outcome::Accepted);
+}
+
+#[tokio::test]
+async fn keys_of_the_machine_s_role_are_kept_and_renewed_when_they_are_refused() {
+    let service = Sls::start(keys("role-1", Some("token-1"))).await;
+    let metadata = format!("http://{}", service.address());
+    let mut sink = sink(&service, &json!({"metadata": metadata, "tokenConfig": "/nonexistent"}));
+    for version in 1..=3 {
+        let batch = [record(version, "x")];
+        assert_eq!(outcome(sink.as_mut(), &batch).await, Outcome::Accepted);
+    }
+    assert_eq!(service.role_requests(), 1);
+    service.rotate(keys("role-2", Some("token-2")));
+    assert_eq!(outcome(sink.as_mut(), &records(1)).await, Outcome::Accepted);
+    assert_eq!(service.role_requests(), 2);
+}
+
+#[tokio::test]
+async fn a_machine_without_keys_is_told_what_to_do() {
+    let service = Sls::start(keys("x", None)).await;
+    let nowhere =
+        json!({"region": REGION, "metadata": "http://127.0.0.1:1", "tokenConfig": "/nonexistent"});
+    let outcome = outcome(sink(&service, &nowhere).as_mut(), &records(1)).await;
+    let Outcome::Retry { cause, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(cause.contains("`accessKeyId`"), "{cause}");
+}
