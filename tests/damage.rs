@@ -303,9 +303,14 @@ async fn what_was_damaged_is_read_again_from_the_api_server() {
         gaps.any(|gap| gap.cause.contains("were read again from the API server"))
     })
     .await;
-    println!("{verdict:?}\n{:#?}", status.streams[0].gaps);
+    let gaps = &status.streams[0].gaps;
+    println!("{verdict:?}\n{gaps:#?}");
     assert_eq!(status.sinks[0].lost, 0);
-    assert_eq!(kept_aside(&setup), 2, "what was damaged is kept");
+    let aside = format!("{}.damaged", segments[1].display());
+    assert!(Path::new(&aside).exists(), "what was damaged is kept");
+    // Of the newest segment, sled may drop a damaged end without a word: that is noticed as a lost end.
+    let lost_end = gaps.iter().any(|gap| gap.cause.contains("has lost its end"));
+    assert!(kept_aside(&setup) == 2 || lost_end, "{gaps:?}");
     assert!(relay.terminate().await.success());
 }
 
