@@ -15,8 +15,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use conformance::chat::ChatFixture;
 use conformance::elasticsearch::ElasticsearchFixture;
+use conformance::event_bridge::EventBridgeFixture;
 use conformance::honeycomb::HoneycombFixture;
 use conformance::influxdb::InfluxDbFixture;
+use conformance::riemann::RiemannFixture;
 use conformance::sls::SlsFixture;
 use fakes::http::{Absent, Answer, Service};
 use fakes::records::{record, records};
@@ -60,7 +62,7 @@ trait Fixture: Send {
 }
 
 /// Kind and variant of every fixture.
-const FIXTURES: [(&str, &str); 17] = [
+const FIXTURES: [(&str, &str); 19] = [
     ("log", ""),
     ("webhook", "event"),
     ("webhook", "array"),
@@ -78,6 +80,8 @@ const FIXTURES: [(&str, &str); 17] = [
     ("influxdb", "v3"),
     ("honeycomb", ""),
     ("sls", ""),
+    ("riemann", ""),
+    ("eventbridge", ""),
 ];
 
 /// Kinds that are tested against a real server only, in a file of their own.
@@ -91,6 +95,8 @@ async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
             Box::new(ChatFixture::start(kind).await)
         }
         "elasticsearch" => Box::new(ElasticsearchFixture::start(variant).await),
+        "riemann" => Box::new(RiemannFixture::start().await),
+        "eventbridge" => Box::new(EventBridgeFixture::start().await),
         "sls" => Box::new(SlsFixture::start().await),
         "honeycomb" => Box::new(HoneycombFixture::start().await),
         "influxdb" => Box::new(InfluxDbFixture::start(variant).await),

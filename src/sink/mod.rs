@@ -5,9 +5,11 @@
 //!
 //! Adding a sink is one file here and one line in [`registry`].
 
+mod alibaba_cloud;
 mod chat;
 mod config;
 mod elasticsearch;
+mod event_bridge;
 mod event_json;
 mod eventer_json;
 mod honeycomb;
@@ -19,6 +21,7 @@ mod options;
 mod prepared;
 mod quota;
 pub mod registry;
+mod riemann;
 mod sls;
 mod target;
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, honeycomb, influxdb, log,
-    mysql, options, sls, webhook,
+    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, event_bridge, honeycomb,
+    influxdb, log, mysql, options, riemann, sls, webhook,
 };
 use crate::event::Match;
 use crate::setting::EventerUri;
@@ -67,6 +67,8 @@ pub static KINDS: &[Kind] = &[
     influxdb::KIND,
     honeycomb::KIND,
     sls::KIND,
+    riemann::KIND,
+    event_bridge::KIND,
 ];
 
 /// The kind with this name or alias.

@@ -2,6 +2,8 @@
 
 pub(crate) mod chat;
 pub(crate) mod elasticsearch;
+pub(crate) mod event_bridge;
 pub(crate) mod honeycomb;
 pub(crate) mod influxdb;
+pub(crate) mod riemann;
 pub(crate) mod sls;

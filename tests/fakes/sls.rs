@@ -20,6 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::protobuf::{Field, fields};
 use super::service::{Call, Handler, Reply, Server};
 
 /// Fields of a log, in order.
@@ -262,64 +263,4 @@ pub fn logs(body: &[u8], raw_size: usize) -> Option<Vec<Stored>> {
         Some(Stored { time: i64::try_from(time).ok()?, topic: topic.clone(), fields: fields? })
     };
     group.iter().filter(|(tag, _)| *tag == 1).map(|(_, value)| log(value)).collect()
-}
-
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Field<'a> {
-    fn number(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Bytes(_) => None,
-        }
-    }
-
-    fn bytes(&self) -> Option<&'a [u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Number(_) => None,
-        }
-    }
-
-    fn text(&self) -> Option<String> {
-        String::from_utf8(self.bytes()?.to_vec()).ok()
-    }
-}
-
-/// Tags and values of a message, in order.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let key = varint(&mut bytes)?;
-        let value = varint(&mut bytes)?;
-        fields.push((
-            key >> 3,
-            match key & 7 {
-                0 => Field::Number(value),
-                2 => {
-                    let (value, rest) = bytes.split_at_checked(usize::try_from(value).ok()?)?;
-                    bytes = rest;
-                    Field::Bytes(value)
-                }
-                _ => return None,
-            },
-        ));
-    }
-    Some(fields)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }

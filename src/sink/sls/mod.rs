@@ -4,11 +4,9 @@
 //! lost, a log may be there twice, with the same `record_id`.
 
 mod answer;
-mod credentials;
 mod eventer;
 mod log_group;
 mod signature;
-mod token_config;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,11 +18,11 @@ use reqwest::{Client, Request, Url};
 use serde::{Deserialize, Serialize};
 
 use self::answer::Answer;
-use self::credentials::{Credentials, Keys, Origin};
 use self::log_group::{Fields, LogGroup};
 use self::signature::{Signer, Unsigned};
+use super::alibaba_cloud::{self, Credentials, Keys, Origin, environment};
 use super::http::{Redaction, cause_of, exchange};
-use super::options::{self, now, wrong};
+use super::options::{self, wrong};
 use super::registry::Kind;
 use super::target::{Target, parse_url};
 use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
@@ -109,11 +107,12 @@ impl Sls {
         if let Some(endpoint) = &options.endpoint {
             endpoint.check("endpoint")?;
         }
-        let metadata = environment("ALIBABA_CLOUD_IMDS_ENDPOINT");
-        let metadata = metadata.unwrap_or_else(|| options.metadata.clone());
-        let metadata = metadata.trim_end_matches('/').to_owned();
-        parse_url(&metadata).map_err(|reason| wrong("metadata", reason))?;
-        let origin = origin(&options, &metadata)?;
+        let metadata = alibaba_cloud::metadata(&options.metadata)?;
+        let keys = (options.access_key_id.as_ref(), options.access_key_secret.as_ref());
+        let origin = alibaba_cloud::written(keys.0, keys.1)?.unwrap_or_else(|| Origin::Machine {
+            token_config: options.token_config.clone(),
+            metadata: metadata.clone(),
+        });
         let fields = Fields {
             topic: options.topic.clone(),
             labels: options.labels.clone(),
@@ -188,7 +187,7 @@ impl Sls {
         if let Some(region) = &self.region {
             return Ok(region.clone());
         }
-        let region = credentials::region(&self.client, &self.metadata).await?;
+        let region = alibaba_cloud::region(&self.client, &self.metadata).await?;
         self.region = Some(region.clone());
         Ok(region)
     }
@@ -218,30 +217,6 @@ impl Sls {
     }
 }
 
-/// Where keys come from, as in kube-eventer.
-fn origin(options: &Options, metadata: &str) -> Result<Origin, SinkError> {
-    let (id, secret) = match (&options.access_key_id, &options.access_key_secret) {
-        (Some(id), Some(secret)) => (id.clone(), secret.clone()),
-        (Some(_), None) => {
-            return Err(wrong("accessKeySecret", "it is required beside accessKeyId"));
-        }
-        (None, Some(_)) => {
-            return Err(wrong("accessKeyId", "it is required beside accessKeySecret"));
-        }
-        (None, None) => {
-            let variable = |name: &str| Secret::Environment { env: name.to_owned() };
-            if environment("AccessKeyId").and(environment("AccessKeySecret")).is_none() {
-                let (token_config, metadata) = (options.token_config.clone(), metadata.to_owned());
-                return Ok(Origin::Machine { token_config, metadata });
-            }
-            (variable("AccessKeyId"), variable("AccessKeySecret"))
-        }
-    };
-    now("accessKeyId", &id)?;
-    now("accessKeySecret", &secret)?;
-    Ok(Origin::Written { id, secret })
-}
-
 /// The headers, but for the host, which the client sets.
 fn header_map(headers: &BTreeMap<String, String>) -> Result<HeaderMap, Outcome> {
     let mut map = HeaderMap::new();
@@ -253,10 +228,6 @@ fn header_map(headers: &BTreeMap<String, String>) -> Result<HeaderMap, Outcome> 
         map.insert(name, value);
     }
     Ok(map)
-}
-
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[async_trait]

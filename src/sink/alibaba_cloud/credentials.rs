@@ -1,4 +1,4 @@
-//! Who the relay is to SLS: keys that are written, those of a file, or those of the machine's role.
+//! Who the relay is: keys that are written, those of a file, or those of the machine's role.
 //!
 //! Invariant: keys that expire are renewed before they do, and again when the service refuses them.
 
@@ -16,16 +16,16 @@ use crate::sink::http::cause_of;
 
 /// Keys as of now.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Keys {
-    pub(super) id: String,
-    pub(super) secret: String,
-    pub(super) token: Option<String>,
-    pub(super) expires: Option<Timestamp>,
+pub(in crate::sink) struct Keys {
+    pub(in crate::sink) id: String,
+    pub(in crate::sink) secret: String,
+    pub(in crate::sink) token: Option<String>,
+    pub(in crate::sink) expires: Option<Timestamp>,
 }
 
 /// Where keys come from.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
+pub(in crate::sink) enum Origin {
     /// A pair that is written, or in the environment.
     Written { id: Secret, secret: Secret },
     /// The file of the Kubernetes service where there is one, else the role of the machine.
@@ -33,7 +33,7 @@ pub(super) enum Origin {
 }
 
 /// Keys, kept as long as they live.
-pub(super) struct Credentials {
+pub(in crate::sink) struct Credentials {
     origin: Origin,
     kept: Option<Keys>,
 }
@@ -57,12 +57,12 @@ struct RoleKeys {
 }
 
 impl Credentials {
-    pub(super) fn new(origin: Origin) -> Self {
+    pub(in crate::sink) fn new(origin: Origin) -> Self {
         Self { origin, kept: None }
     }
 
     /// Keys that are valid for a while.
-    pub(super) async fn keys(&mut self, client: &Client) -> Result<Keys, Outcome> {
+    pub(in crate::sink) async fn keys(&mut self, client: &Client) -> Result<Keys, Outcome> {
         let lives = |keys: &&Keys| {
             keys.expires.is_none_or(|at| at.duration_since(Timestamp::now()) > RENEW_BEFORE)
         };
@@ -75,7 +75,7 @@ impl Credentials {
     }
 
     /// The service has refused the keys. Returns whether other ones may be had.
-    pub(super) fn forget(&mut self) -> bool {
+    pub(in crate::sink) fn forget(&mut self) -> bool {
         self.kept = None;
         matches!(self.origin, Origin::Machine { .. })
     }
@@ -136,9 +136,18 @@ async fn metadata_token(client: &Client, metadata: &str) -> Result<Option<String
 }
 
 /// The region of the machine.
-pub(super) async fn region(client: &Client, metadata: &str) -> Result<String, Outcome> {
+pub(in crate::sink) async fn region(client: &Client, metadata: &str) -> Result<String, Outcome> {
+    fact(client, metadata, "region-id").await
+}
+
+/// The account that the machine belongs to.
+pub(in crate::sink) async fn account(client: &Client, metadata: &str) -> Result<String, Outcome> {
+    fact(client, metadata, "owner-account-id").await
+}
+
+async fn fact(client: &Client, metadata: &str, name: &str) -> Result<String, Outcome> {
     let token = metadata_token(client, metadata).await?;
-    let url = format!("{metadata}/latest/meta-data/region-id");
+    let url = format!("{metadata}/latest/meta-data/{name}");
     Ok(ask(client, &url, token.as_deref()).await?.trim().to_owned())
 }
 

@@ -1,0 +1,50 @@
+//! What sinks for services of Alibaba Cloud have in common: who the relay is to them.
+
+mod credentials;
+mod token_config;
+
+pub(super) use credentials::{Credentials, Keys, Origin, account, region};
+
+use crate::setting::Secret;
+use crate::sink::SinkError;
+use crate::sink::options::{now, wrong};
+use crate::sink::target::parse_url;
+
+/// The pair of keys that is written, or in kube-eventer's environment variables; `None` when there is none.
+pub(super) fn written(
+    id: Option<&Secret>,
+    secret: Option<&Secret>,
+) -> Result<Option<Origin>, SinkError> {
+    let (id, secret) = match (id, secret) {
+        (Some(id), Some(secret)) => (id.clone(), secret.clone()),
+        (Some(_), None) => {
+            return Err(wrong("accessKeySecret", "it is required beside accessKeyId"));
+        }
+        (None, Some(_)) => {
+            return Err(wrong("accessKeyId", "it is required beside accessKeySecret"));
+        }
+        (None, None) => {
+            if environment("AccessKeyId").and(environment("AccessKeySecret")).is_none() {
+                return Ok(None);
+            }
+            let variable = |name: &str| Secret::Environment { env: name.to_owned() };
+            (variable("AccessKeyId"), variable("AccessKeySecret"))
+        }
+    };
+    now("accessKeyId", &id)?;
+    now("accessKeySecret", &secret)?;
+    Ok(Some(Origin::Written { id, secret }))
+}
+
+/// Where the metadata service of the machine is: its environment variable wins, as in kube-eventer.
+pub(super) fn metadata(configured: &str) -> Result<String, SinkError> {
+    let variable = environment("ALIBABA_CLOUD_IMDS_ENDPOINT");
+    let url = variable.unwrap_or_else(|| configured.to_owned()).trim_end_matches('/').to_owned();
+    parse_url(&url).map_err(|reason| wrong("metadata", reason))?;
+    Ok(url)
+}
+
+/// A variable that is set and not empty.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
