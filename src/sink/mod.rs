@@ -22,6 +22,7 @@ mod prepared;
 mod quota;
 pub mod registry;
 mod riemann;
+mod signing;
 mod sls;
 mod target;
 #[cfg(test)]

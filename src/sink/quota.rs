@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::Rate;
+use super::signing::hexadecimal;
 
 /// Bytes of a key's digest.
 const KEY_BYTES: usize = 8;
@@ -20,8 +21,7 @@ impl Quota {
     #[must_use]
     pub fn new(kind: &str, credential: &str, rates: Vec<Rate>) -> Self {
         let digest = Sha256::digest(credential);
-        let digits: Vec<_> = digest[..KEY_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { key: format!("{kind}:{}", digits.concat()), rates }
+        Self { key: format!("{kind}:{}", hexadecimal(&digest[..KEY_BYTES])), rates }
     }
 
     /// The quota of one sink alone, whatever its credential.

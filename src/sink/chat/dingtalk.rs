@@ -9,13 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reqwest::{Client, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::Sha256;
 
 use super::answer::{Coded, ask, request};
 use super::eventer::{self, Clock, Console, go_json};
@@ -26,6 +24,7 @@ use crate::setting::{Secret, Span};
 use crate::sink::http::Redaction;
 use crate::sink::options::{self, now, wrong};
 use crate::sink::registry::Kind;
+use crate::sink::signing::hmac_sha256;
 use crate::sink::target::{Target, parse_url};
 use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
 
@@ -343,10 +342,7 @@ fn token(url: &Url) -> String {
 
 /// Base64 of HMAC-SHA256 over the time in milliseconds, a line break and the secret.
 fn sign(secret: &str, milliseconds: i64) -> String {
-    #[allow(clippy::expect_used)] // HMAC takes a key of any length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
-    mac.update(format!("{milliseconds}\n{secret}").as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
+    STANDARD.encode(hmac_sha256(secret.as_bytes(), format!("{milliseconds}\n{secret}").as_bytes()))
 }
 
 #[cfg(test)]

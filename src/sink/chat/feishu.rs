@@ -5,12 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use super::answer::{Coded, ask, request};
 use super::template::{TemplateSource, Templates};
@@ -20,6 +18,7 @@ use crate::setting::{Secret, Span};
 use crate::sink::http::Redaction;
 use crate::sink::options::{self, now};
 use crate::sink::registry::Kind;
+use crate::sink::signing::hmac_sha256;
 use crate::sink::target::Target;
 use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
 
@@ -119,9 +118,7 @@ fn body(message: &Message) -> Value {
 /// Base64 of HMAC-SHA256 over nothing, with the time in seconds, a line break and the secret as key.
 fn sign(secret: &str, seconds: i64) -> String {
     let key = format!("{seconds}\n{secret}");
-    #[allow(clippy::expect_used)] // HMAC takes a key of any length.
-    let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key of any length");
-    STANDARD.encode(mac.finalize().into_bytes())
+    STANDARD.encode(hmac_sha256(key.as_bytes(), b""))
 }
 
 fn judge(answer: Coded) -> Answer {

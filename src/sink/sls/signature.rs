@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use sha2::{Digest, Sha256};
+
+use crate::sink::signing::{hexadecimal, hmac_sha256};
 
 /// What is signed of a request. Names of headers are in lower case.
 #[derive(Debug)]
@@ -57,8 +58,8 @@ impl Unsigned<'_> {
         let start = format!("aliyun_v4{}", signer.secret).into_bytes();
         let key = [date.as_str(), signer.region, "sls", "aliyun_v4_request"]
             .iter()
-            .fold(start, |key, part| hmac(&key, part.as_bytes()));
-        let signature = hexadecimal(&hmac(&key, text.as_bytes()));
+            .fold(start, |key, part| hmac_sha256(&key, part.as_bytes()));
+        let signature = hexadecimal(&hmac_sha256(&key, text.as_bytes()));
         let authorization =
             format!("SLS4-HMAC-SHA256 Credential={}/{scope},Signature={signature}", signer.key_id);
         self.headers.insert("authorization".to_owned(), authorization);
@@ -91,21 +92,6 @@ fn encoded(text: &str) -> String {
             let _written = write!(encoded, "%{byte:02X}");
         }
         encoded
-    })
-}
-
-fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
-    #[allow(clippy::expect_used)] // HMAC takes a key of any length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
-    mac.update(text);
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-        // Writing to a String cannot fail.
-        let _written = write!(digits, "{byte:02x}");
-        digits
     })
 }
 

@@ -3,9 +3,6 @@
 //! Invariant: the same records give the same request, so that a receiver can recognise a
 //! redelivery.
 
-use std::fmt::Write;
-
-use hmac::{Hmac, Mac};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use reqwest::{Client, Method, Request, Url};
 use sha2::{Digest, Sha256};
@@ -14,6 +11,7 @@ use crate::event::Record;
 use crate::setting::{Secret, SecretError};
 use crate::sink::Outcome;
 use crate::sink::http::{Redaction, cause_of};
+use crate::sink::signing::{hexadecimal, hmac_sha256};
 
 use super::body::Body;
 use super::options::{Options, parse_header_name, parse_method};
@@ -119,18 +117,7 @@ pub(super) fn key_of_all(records: &[Record], cluster: &str) -> String {
 
 /// HMAC-SHA256 in hexadecimal, as GitHub signs its webhooks.
 fn signature(secret: &[u8], body: &[u8]) -> String {
-    #[allow(clippy::expect_used)] // HMAC takes a key of any length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
-    mac.update(body);
-    hexadecimal(&mac.finalize().into_bytes())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-        // Writing to a String cannot fail.
-        let _written = write!(digits, "{byte:02x}");
-        digits
-    })
+    hexadecimal(&hmac_sha256(secret, body))
 }
 
 #[cfg(test)]
