@@ -13,6 +13,7 @@ mod compose;
 mod dingtalk;
 mod eventer;
 mod feishu;
+mod robot;
 mod slack;
 mod teams;
 mod template;

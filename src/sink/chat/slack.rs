@@ -3,20 +3,18 @@
 use std::borrow::Cow;
 
 use async_trait::async_trait;
-use reqwest::Client;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::request;
-use super::template::{TemplateSource, Templates};
-use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri};
+use super::robot::{Options, Robot};
+use super::template::Templates;
+use super::{Answer, BATCH, Chat, Message, Service, uri};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::Span;
 use crate::sink::http::{Conflict, Redaction, Reply, exchange};
 use crate::sink::options;
 use crate::sink::registry::Kind;
-use crate::sink::target::Target;
-use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
+use crate::sink::{Outcome, Quota, Rate};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "slack",
@@ -24,27 +22,12 @@ pub(in crate::sink) const KIND: Kind = Kind {
     eventer_name: "SlackSink",
     batch: BATCH,
     options: options::names::<Options>,
-    build: |map, context| Ok(Box::new(Chat(Slack::new(options::parse(map)?, context)?))),
+    build: |map, context| {
+        Ok(Box::new(Chat(Slack(Robot::new(options::parse(map)?, context, MRKDWN)?))))
+    },
     redact: options::redact::<Options>,
     from_uri: uri::robot,
 };
-
-/// `options` of a sink of kind `slack`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Options {
-    /// The webhook's URL.
-    url: Target,
-    /// Lines above every message, such as the name of the cluster.
-    #[serde(default)]
-    labels: Vec<String>,
-    /// A message about one event, as its readers want it.
-    #[serde(default)]
-    template: Option<TemplateSource>,
-    /// The same about many.
-    #[serde(default)]
-    digest_template: Option<TemplateSource>,
-}
 
 /// Slack advises at most 4,000 characters in `text`, and cuts off what is above 40,000.
 const TEXT_LIMIT: usize = 4_000;
@@ -78,29 +61,15 @@ fn escape(text: &str) -> Cow<'_, str> {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").into()
 }
 
-struct Slack {
-    options: Options,
-    client: Client,
-    look: Look,
-    templates: Templates,
-}
+struct Slack(Robot);
 
 impl Slack {
-    fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
-        let look = Look::new(&options.labels, MRKDWN);
-        let [one, many] = [&options.template, &options.digest_template];
-        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
-        options.url.check("url")?;
-        check_labels(&options.labels)?;
-        Ok(Self { options, client: context.http.clone(), look, templates })
-    }
-
     async fn ask(&self, message: &Message) -> Result<Outcome, Outcome> {
         let mut redaction = Redaction::default();
-        let url = self.options.url.reveal("url", &mut redaction)?;
+        let url = self.0.url.reveal("url", &mut redaction)?;
         let body = json!({"text": message.text}).to_string();
-        let request = request(&self.client, url, "application/json", body)?;
-        let reply = exchange(&self.client, request).await?;
+        let request = request(&self.0.client, url, "application/json", body)?;
+        let reply = exchange(&self.0.client, request).await?;
         Ok(judge(&reply, &redaction))
     }
 }
@@ -126,15 +95,15 @@ fn with_headline(Message { title, text }: Message) -> Message {
 #[async_trait]
 impl Service for Slack {
     fn single(&self, notice: &Notice, message_limit: usize) -> Message {
-        with_headline(self.look.single(notice, message_limit))
+        with_headline(self.0.look.single(notice, message_limit))
     }
 
     fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message {
-        with_headline(self.look.digest(digest, message_limit))
+        with_headline(self.0.look.digest(digest, message_limit))
     }
 
     fn templates(&self) -> &Templates {
-        &self.templates
+        &self.0.templates
     }
 
     fn size(&self, message: &Message) -> usize {
@@ -146,7 +115,7 @@ impl Service for Slack {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("slack", &self.options.url.credential(), vec![RATE]))
+        Some(Quota::new("slack", &self.0.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {

@@ -4,20 +4,19 @@
 //! One of a retired connector answers 200 in any case, and says in its body what became of the card.
 
 use async_trait::async_trait;
-use reqwest::{Client, StatusCode, Url};
-use serde::{Deserialize, Serialize};
+use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 
 use super::answer::request;
-use super::template::{TemplateSource, Templates};
-use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri};
+use super::robot::{Options, Robot};
+use super::template::Templates;
+use super::{Answer, BATCH, Chat, Message, Service, uri};
 use crate::event::render::{Digest, Markup, Notice};
 use crate::setting::Span;
 use crate::sink::http::{Conflict, Redaction, Reply, exchange};
 use crate::sink::options;
 use crate::sink::registry::Kind;
-use crate::sink::target::Target;
-use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
+use crate::sink::{Outcome, Quota, Rate};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "teams",
@@ -25,27 +24,12 @@ pub(in crate::sink) const KIND: Kind = Kind {
     eventer_name: "TeamsSink",
     batch: BATCH,
     options: options::names::<Options>,
-    build: |map, context| Ok(Box::new(Chat(Teams::new(options::parse(map)?, context)?))),
+    build: |map, context| {
+        Ok(Box::new(Chat(Teams(Robot::new(options::parse(map)?, context, MARKDOWN)?))))
+    },
     redact: options::redact::<Options>,
     from_uri: uri::robot,
 };
-
-/// `options` of a sink of kind `teams`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Options {
-    /// The webhook's URL.
-    url: Target,
-    /// Lines above every message, such as the name of the cluster.
-    #[serde(default)]
-    labels: Vec<String>,
-    /// A message about one event, as its readers want it.
-    #[serde(default)]
-    template: Option<TemplateSource>,
-    /// The same about many.
-    #[serde(default)]
-    digest_template: Option<TemplateSource>,
-}
 
 /// Of a whole request: 28 KB.
 const BODY_LIMIT: usize = 27_000;
@@ -64,30 +48,16 @@ const MARKDOWN: Markup = Markup {
     escape: |text| text.into(),
 };
 
-struct Teams {
-    options: Options,
-    client: Client,
-    look: Look,
-    templates: Templates,
-}
+struct Teams(Robot);
 
 impl Teams {
-    fn new(options: Options, context: &SinkContext) -> Result<Self, SinkError> {
-        let look = Look::new(&options.labels, MARKDOWN);
-        let [one, many] = [&options.template, &options.digest_template];
-        let templates = Templates::new(one.as_ref(), many.as_ref(), &look)?;
-        options.url.check("url")?;
-        check_labels(&options.labels)?;
-        Ok(Self { options, client: context.http.clone(), look, templates })
-    }
-
     async fn ask(&self, message: &Message) -> Result<Answer, Outcome> {
         let mut redaction = Redaction::default();
-        let url = self.options.url.reveal("url", &mut redaction)?;
+        let url = self.0.url.reveal("url", &mut redaction)?;
         let is_connector = is_connector(&url);
         let body = body(message).to_string();
-        let request = request(&self.client, url, "application/json", body)?;
-        let reply = exchange(&self.client, request).await?;
+        let request = request(&self.0.client, url, "application/json", body)?;
+        let reply = exchange(&self.0.client, request).await?;
         Ok(judge(reply, is_connector, &redaction))
     }
 }
@@ -145,15 +115,15 @@ fn embedded_status(text: &str) -> Option<StatusCode> {
 #[async_trait]
 impl Service for Teams {
     fn single(&self, notice: &Notice, message_limit: usize) -> Message {
-        self.look.single(notice, message_limit)
+        self.0.look.single(notice, message_limit)
     }
 
     fn digest(&self, digest: &Digest<'_>, message_limit: usize) -> Message {
-        self.look.digest(digest, message_limit)
+        self.0.look.digest(digest, message_limit)
     }
 
     fn templates(&self) -> &Templates {
-        &self.templates
+        &self.0.templates
     }
 
     fn size(&self, message: &Message) -> usize {
@@ -165,7 +135,7 @@ impl Service for Teams {
     }
 
     fn quota(&self) -> Option<Quota> {
-        Some(Quota::new("teams", &self.options.url.credential(), vec![RATE]))
+        Some(Quota::new("teams", &self.0.url.credential(), vec![RATE]))
     }
 
     async fn send(&mut self, message: &Message) -> Answer {
