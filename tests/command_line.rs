@@ -357,6 +357,48 @@ const EVENT: &str = r#"{"kind": "Event", "apiVersion": "v1", "type": "Warning", 
   "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "web-7d4"}}"#;
 
 #[test]
+fn the_page_of_sinks_is_true() {
+    let place = Place::new();
+    let made = place.run(&["sink", "list", "-o", "markdown"]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sinks.md");
+    let page = fs::read_to_string(path).expect("docs/sinks.md");
+    let remedy = "run: cargo run -- sink list -o markdown >docs/sinks.md";
+    assert_eq!(made.stdout, page, "{remedy}");
+}
+
+#[test]
+fn kinds_and_their_options_are_listed() {
+    let place = Place::new();
+    let (kinds, _) = place.run(&["sink", "list"]).success(&["sink", "list"]);
+    assert!(kinds.contains("\nwebhook        HTTP requests"), "{kinds}");
+    let mysql = place.run(&["sink", "list", "mysql"]).success(&["mysql"]).0;
+    assert!(mysql.contains("\ndsn     secret  (required)"), "{mysql}");
+    let wrong = place.run(&["sink", "list", "mysqll"]).refusal(&["mysqll"], 2);
+    assert!(wrong.contains("did you mean `mysql`?"), "{wrong}");
+    let (json, _) = place.run(&["sink", "list", "-o", "json"]).success(&["json"]);
+    let kinds: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(kinds[0]["kind"], "log");
+}
+
+#[test]
+fn a_sink_of_a_file_is_tried() {
+    let place = Place::new();
+    let config = "sinks: [{name: out, kind: log}, {name: gone, kind: webhook, \
+                  options: {url: \"http://127.0.0.1:0/s3cret\"}}]\n";
+    place.write("relay.yaml", config);
+    let answer = place.run(&["sink", "test", "out", "--config", "relay.yaml"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert!(answer.stdout.contains("\"reason\":\"RelayTest\""), "{}", answer.stdout);
+    assert!(answer.stdout.contains("outcome  accepted"), "{}", answer.stdout);
+    let answer = place.run(&["sink", "test", "gone", "--config", "relay.yaml"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stdout.contains("outcome  not now"), "{}", answer.stdout);
+    assert!(!answer.stdout.contains("s3cret"), "{}", answer.stdout);
+    let answer = place.run(&["sink", "test", "pager", "--config", "relay.yaml"]);
+    assert!(answer.stderr.contains("there is no sink \"pager\"; there are: out, gone"));
+}
+
+#[test]
 fn a_filter_explains_itself_by_an_event_of_a_file() {
     let place = Place::new();
     place.write("relay.yaml", SINKS);

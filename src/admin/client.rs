@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use super::server::Failure;
-use crate::event::ResourceVersion;
-use crate::relay::{CursorStatus, FoundRecord, Status, Verification};
+use super::server::{DryRun, Failure, Seek};
+use crate::cursor::AuditEntry;
+use crate::event::{ResourceVersion, StreamId};
+use crate::relay::{Change, CursorStatus, FoundRecord, Status, Target, Verification};
+use crate::sink::Trial;
 
 /// Where a relay on this machine listens unless it was told otherwise.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8084";
@@ -19,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Reading the whole log takes a minute per few GiB, and the answer comes at its end. A relay that is gone is
 /// noticed much sooner.
 const VERIFY_TIMEOUT: Duration = Duration::from_hours(24);
+/// A sink is halted for a change, and a delivery under way ends before; it may take its whole time-out.
+const CHANGE_TIMEOUT: Duration = Duration::from_mins(10);
 /// How often a silent connection is probed: a relay that died with its machine says nothing.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -27,6 +31,17 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 pub struct Client {
     http: reqwest::Client,
     server: Url,
+    token: Option<Token>,
+}
+
+/// The token of changes; never shown.
+#[derive(Clone)]
+struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("<token>")
+    }
 }
 
 /// Why a running relay could not be asked.
@@ -50,6 +65,15 @@ pub enum ClientError {
         server: String,
         /// What happened.
         cause: String,
+    },
+    /// The token cannot be read.
+    #[error("cannot read the token file {path}: {cause}; check --token-file")]
+    Token {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
     },
     /// The relay says no.
     #[error("{0}")]
@@ -83,7 +107,14 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| ClientError::Address(chain(&error)))?;
-        Ok(Self { http, server: url })
+        Ok(Self { http, server: url, token: None })
+    }
+
+    /// The same client with the token that changes need.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token.map(Token);
+        self
     }
 
     /// Everything there is to see.
@@ -111,6 +142,52 @@ impl Client {
         self.get(&["log", "record", version.as_str()]).await
     }
 
+    /// What operators have changed, oldest first.
+    pub async fn audit(&self) -> Result<Vec<AuditEntry>, ClientError> {
+        self.get(&["audit"]).await
+    }
+
+    /// Sends one event marked as a test through a sink.
+    pub async fn test_sink(&self, sink: &str) -> Result<Trial, ClientError> {
+        self.ask(self.request(Method::POST, CHANGE_TIMEOUT, &["sinks", sink, "test"])).await
+    }
+
+    /// Stops deliveries to a sink.
+    pub async fn pause(&self, sink: &str, dry_run: bool) -> Result<Change, ClientError> {
+        self.change(Method::POST, &["sinks", sink, "pause"], dry_run).await
+    }
+
+    /// Lets a sink go on.
+    pub async fn resume(&self, sink: &str, dry_run: bool) -> Result<Change, ClientError> {
+        self.change(Method::POST, &["sinks", sink, "resume"], dry_run).await
+    }
+
+    /// Forgets a sink that is not configured any more.
+    pub async fn forget(&self, sink: &str, dry_run: bool) -> Result<Change, ClientError> {
+        self.change(Method::DELETE, &["cursors", sink], dry_run).await
+    }
+
+    /// Moves the cursors of a sink.
+    pub async fn seek(
+        &self,
+        sink: &str,
+        stream: Option<StreamId>,
+        to: Target,
+        dry_run: bool,
+    ) -> Result<Change, ClientError> {
+        let request = self.request(Method::POST, CHANGE_TIMEOUT, &["cursors", sink, "seek"]);
+        self.ask(request.query(&DryRun { dry_run }).json(&Seek { to, stream })).await
+    }
+
+    async fn change(
+        &self,
+        method: Method,
+        path: &[&str],
+        dry_run: bool,
+    ) -> Result<Change, ClientError> {
+        self.ask(self.request(method, CHANGE_TIMEOUT, path).query(&DryRun { dry_run })).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
         self.get_within(TIMEOUT, path).await
     }
@@ -120,11 +197,22 @@ impl Client {
         timeout: Duration,
         path: &[&str],
     ) -> Result<T, ClientError> {
+        self.ask(self.request(Method::GET, timeout, path)).await
+    }
+
+    fn request(&self, method: Method, timeout: Duration, path: &[&str]) -> RequestBuilder {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
-        let request = self.http.get(url).timeout(timeout);
+        let request = self.http.request(method, url).timeout(timeout);
+        match &self.token {
+            Some(Token(token)) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let code = answer.status();
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
@@ -171,7 +259,7 @@ fn chain(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::fixture::{FixedRelay, record, status, verification};
+    use super::super::server::fixture::{FixedRelay, record, status, token, verification};
     use super::super::{AdminConfig, serve};
     use super::*;
     use crate::telemetry::Metrics;
@@ -185,7 +273,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let relay = FixedRelay { status: status(), ready: Ok(()), alive: Ok(()), busy: false };
-        tokio::spawn(serve(listener, relay, Arc::new(Metrics::new()), stop.clone()));
+        tokio::spawn(serve(listener, relay, Arc::new(Metrics::new()), token(), stop.clone()));
         (Client::new(&format!("http://{address}/")).expect("an address"), stop.drop_guard())
     }
 

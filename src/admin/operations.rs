@@ -3,7 +3,9 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::event::ResourceVersion;
-use crate::relay::{FoundRecord, LookupError, RelayHandle, Status, Verification, VerifyRefusal};
+use crate::relay::{
+    ControlError, FoundRecord, LookupError, RelayHandle, Status, Verification, VerifyRefusal,
+};
 
 /// A running relay, as far as the admin interface is concerned. Calls may block
 /// briefly, except [`Operations::verify`].
@@ -25,6 +27,9 @@ pub trait Operations: Send + Sync + 'static {
         &self,
         version: &ResourceVersion,
     ) -> impl Future<Output = Result<FoundRecord, LookupError>> + Send;
+
+    /// The relay itself, once it runs.
+    fn running(&self) -> Result<RelayHandle, ControlError>;
 }
 
 impl Operations for RelayHandle {
@@ -46,5 +51,9 @@ impl Operations for RelayHandle {
 
     async fn record(&self, version: &ResourceVersion) -> Result<FoundRecord, LookupError> {
         RelayHandle::record(self, version).await
+    }
+
+    fn running(&self) -> Result<RelayHandle, ControlError> {
+        Ok(self.clone())
     }
 }

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::Operations;
 use crate::event::ResourceVersion;
 use crate::relay::{
-    FoundRecord, FullReason, LogStatus, LookupError, RelayHandle, Status, Verification,
-    VerifyRefusal,
+    ControlError, FoundRecord, FullReason, LogStatus, LookupError, RelayHandle, Status,
+    Verification, VerifyRefusal,
 };
 
 /// A relay that waits for room, and is there later. Cheap to clone.
@@ -91,6 +91,10 @@ impl Operations for StartingRelay {
             Some(relay) => relay.record(version).await,
             None => Err(LookupError::NotRunning),
         }
+    }
+
+    fn running(&self) -> Result<RelayHandle, ControlError> {
+        self.0.relay.get().cloned().ok_or(ControlError::NotRunning)
     }
 }
 

@@ -3,7 +3,9 @@
 //! Two programs in one. Called as `kube-eventer`, or with a flag as the first argument, it takes
 //! kube-eventer's command line; otherwise it has commands of its own.
 
+pub mod audit;
 mod config;
+pub mod confirm;
 pub mod cursor;
 pub mod demo;
 mod exit;
@@ -11,6 +13,7 @@ pub mod log;
 mod migrate;
 pub mod output;
 mod run;
+mod sink;
 pub mod status;
 pub mod target;
 
@@ -50,12 +53,16 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show what a relay is doing: its source, its log, its sinks
     Status(status::StatusArgs),
-    /// Show how far sinks have got
+    /// Show how far sinks have got, and move, pause or resume them
     Cursor(cursor::CursorArgs),
     /// Look for damage in the log
     Log(log::LogArgs),
+    /// Show kinds of sinks and their options, or try a sink
+    Sink(sink::SinkArgs),
     /// Check, show or convert a configuration
     Config(config::ConfigArgs),
+    /// Show what operators have changed
+    Audit(audit::AuditArgs),
     /// Bring the data directory of a stopped relay to this version's format
     Migrate(migrate::MigrateArgs),
 }
@@ -81,8 +88,10 @@ fn dispatch(arguments: Vec<OsString>) -> Result<(), Failure> {
         Command::Run(args) => run::run(&text(args.arguments)?),
         Command::Demo(args) => wait_for(demo::run(args)),
         Command::Status(args) => wait_for(status::run(args)),
-        Command::Cursor(args) => wait_for(cursor::run(args)),
+        Command::Cursor(args) => cursor::run(args),
+        Command::Audit(args) => wait_for(audit::run(args)),
         Command::Log(args) => log::run(args),
+        Command::Sink(args) => sink::run(args),
         Command::Config(args) => config::run(args),
         Command::Migrate(args) => migrate::run(&args),
     }

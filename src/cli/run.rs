@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Failure;
 use super::output;
-use crate::admin::{self, ListenError, StartingRelay};
+use crate::admin::{self, AdminToken, ListenError, StartingRelay};
 use crate::config::{Arguments, Config, Loaded, Problem, preflight, usage};
 use crate::log::LogError;
 use crate::relay::{self, Relay, RelayConfig, RelayError, Starting};
@@ -57,9 +57,10 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let listener = config.admin.bind().await?;
     let data_dir = config.log.data_dir.clone();
     let shown = StartingRelay::new(config.cluster.clone(), data_dir, config.log.max_bytes.0);
-    let admin_stop = CancellationToken::new();
-    let mut admin =
-        Some(admin::serve(listener, shown.clone(), metrics.clone(), admin_stop.clone()));
+    let (admin_stop, token) = (CancellationToken::new(), AdminToken::of(&config.log.data_dir));
+    let serve =
+        admin::serve(listener, shown.clone(), metrics.clone(), token.clone(), admin_stop.clone());
+    let mut admin = Some(serve);
     let mut serving = None;
     let starting = Starting::until(&shutdown);
     let start = Relay::start(relay_config(config), metrics, starting.clone());
@@ -76,6 +77,9 @@ async fn serve(config: Config) -> Result<(), RunError> {
         Err(RelayError::Log(LogError::Full { .. })) if shutdown.is_cancelled() => return Ok(()),
         started => started?,
     };
+    if let Err(error) = token.prepare() {
+        tracing::warn!(%error, "the admin interface only shows");
+    }
     shown.has_started(relay.handle());
     let serving = serving.or_else(|| admin.take().map(tokio::spawn));
     let outcome = relay.run_until(shutdown).await;

@@ -4,19 +4,56 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::admin::{Client, ClientError, DEFAULT_SERVER};
+use crate::admin::{AdminToken, Client, ClientError, DEFAULT_SERVER};
+use crate::config::DATA_DIRECTORY_VARIABLE;
+use crate::cursor::AuditEntry;
 use crate::event::ResourceVersion;
+use crate::log::LogConfig;
 use crate::relay::{self, CursorStatus, FoundRecord, RelayError, Status, Verification};
 
 /// The options `--server` and `--data-dir`.
 #[derive(Debug, Clone, Args)]
 pub struct TargetArgs {
-    /// Address of a running relay's admin interface
-    #[arg(long, value_name = "URL", default_value = DEFAULT_SERVER, conflicts_with = "data_dir")]
-    pub server: String,
+    /// The running relay.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Read the data directory of a stopped relay instead
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "token_file"])]
     pub data_dir: Option<PathBuf>,
+}
+
+/// The options `--server` and `--token-file`.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// Address of a running relay's admin interface
+    #[arg(long, value_name = "URL", default_value = DEFAULT_SERVER)]
+    pub server: String,
+    /// File with the token that changes need; the relay makes it, as `admin-token` in its data directory
+    #[arg(long, value_name = "FILE", env = "KUBE_EVENT_RELAY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// A client for it. Without a token file, the token is that of this machine's relay, if there is one.
+    pub fn client(&self) -> Result<Client, ClientError> {
+        Ok(Client::new(&self.server)?.with_token(self.token()?))
+    }
+
+    fn token(&self) -> Result<Option<String>, ClientError> {
+        let Some(path) = &self.token_file else {
+            // Commands that only look need none, and the relay says where it is.
+            return Ok(AdminToken::of(&data_dir()).read().ok());
+        };
+        let text = std::fs::read_to_string(path);
+        text.map(|text| Some(text.trim().to_owned()))
+            .map_err(|cause| ClientError::Token { path: path.clone(), cause })
+    }
+}
+
+/// Where the relay of this machine, or of this pod, has its data unless it was told otherwise.
+fn data_dir() -> PathBuf {
+    let from_environment = std::env::var_os(DATA_DIRECTORY_VARIABLE).map(PathBuf::from);
+    from_environment.unwrap_or_else(|| LogConfig::default().data_dir)
 }
 
 /// Why a command that only looks could not show anything.
@@ -79,6 +116,15 @@ impl TargetArgs {
         Ok(tokio::task::spawn_blocking(look).await??)
     }
 
+    /// What operators have changed, oldest first.
+    pub async fn audit(&self) -> Result<Vec<AuditEntry>, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.audit().await?);
+        };
+        let read = move || relay::offline_changes(&directory);
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
     /// The record of the log with this resourceVersion.
     pub async fn record(&self, version: ResourceVersion) -> Result<FoundRecord, ReadError> {
         let Some(directory) = self.data_dir.clone() else {
@@ -88,8 +134,8 @@ impl TargetArgs {
         Ok(tokio::task::spawn_blocking(find).await??)
     }
 
-    fn client(&self) -> Result<Client, ClientError> {
-        Client::new(&self.server)
+    pub(super) fn client(&self) -> Result<Client, ClientError> {
+        self.server.client()
     }
 }
 
@@ -117,7 +163,7 @@ mod tests {
     #[test]
     fn a_directory_and_a_server_exclude_each_other() {
         let parse = |arguments: &[&str]| Command::try_parse_from(arguments);
-        assert_eq!(parse(&["x"]).expect("valid").target.server, DEFAULT_SERVER);
+        assert_eq!(parse(&["x"]).expect("valid").target.server.server, DEFAULT_SERVER);
         assert!(parse(&["x", "--data-dir", "/data"]).is_ok());
         assert!(parse(&["x", "--data-dir", "/data", "--server", "http://a"]).is_err());
     }

@@ -30,7 +30,7 @@ use crate::source::SourceConfig;
 
 pub use check::Problem;
 pub use error::ConfigError;
-pub use eventer::{Arguments, ConfigFile, usage};
+pub use eventer::{Arguments, ConfigFile, DATA_DIRECTORY_VARIABLE, usage};
 pub use preflight::{Preflight, preflight};
 pub use secrets::Placeholder;
 

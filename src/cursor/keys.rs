@@ -24,6 +24,11 @@ pub(super) const AHEAD: u8 = 7;
 /// Groups: sink, place.
 pub(super) const GROUP: u8 = 8;
 
+/// Sinks that are paused: sink.
+pub(super) const PAUSED: u8 = 9;
+/// What operators have changed: number.
+pub(super) const AUDIT: u8 = 10;
+
 /// Builds a key.
 #[derive(Debug, Clone)]
 pub(super) struct Key(Vec<u8>);
@@ -48,6 +53,11 @@ impl Key {
 
     pub(super) fn part(mut self, part: u16) -> Self {
         self.0.extend_from_slice(&part.to_be_bytes());
+        self
+    }
+
+    pub(super) fn number(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
         self
     }
 
@@ -81,6 +91,12 @@ impl<'a> Parts<'a> {
         let (position, rest) = Position::split_key(self.0)?;
         self.0 = rest;
         Some(position)
+    }
+
+    pub(super) fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_be_bytes(*number))
     }
 
     pub(super) fn part(&mut self) -> Option<u16> {

@@ -9,8 +9,10 @@
 //! 4. Cursors are few and precious: a second copy of them survives the loss of the database.
 
 mod ahead;
+mod audit;
 mod copy;
 mod encoding;
+mod forget;
 #[cfg(test)]
 mod format_tests;
 mod furthest;
@@ -20,6 +22,7 @@ mod groups;
 mod keys;
 mod letters;
 mod losses;
+mod paused;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,7 @@ mod usage;
 mod verify;
 mod writer;
 
+pub use audit::AuditEntry;
 pub use groups::{Group, GroupId, Slot};
 pub use letters::DeadLetter;
 pub use losses::{Loss, LossCause, Place};

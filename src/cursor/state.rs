@@ -1,6 +1,6 @@
 //! The state as everybody else sees it: plain values in memory, with a writer behind them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::encoding::{decode, encode, time};
 use super::keys::{self, Key, Parts};
 use super::losses::{self, Loss, Place};
 use super::writer::{self, Pending, Request};
-use super::{Cursor, DeadLetter, Group, Usage, letters};
+use super::{AuditEntry, Cursor, DeadLetter, Group, Usage, letters};
 use crate::event::{Position, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -40,11 +40,14 @@ pub(super) struct Memory {
     gaps: HashMap<StreamId, Vec<Gap>>,
     pub(super) marks: HashMap<StreamId, Mark>,
     pub(super) letters: HashMap<String, u64>,
-    losses: BTreeMap<(String, StreamId), Vec<Loss>>,
+    pub(super) losses: BTreeMap<(String, StreamId), Vec<Loss>>,
     pub(super) usages: HashMap<String, Usage>,
     pub(super) ahead: BTreeMap<(String, StreamId), Vec<Position>>,
     /// By sink and place.
     pub(super) groups: BTreeMap<(String, u16), Group>,
+    pub(super) paused: BTreeSet<String>,
+    /// By number.
+    pub(super) audit: BTreeMap<u64, AuditEntry>,
     /// What the next commit writes.
     pub(super) pending: Pending,
     pub(super) revision: u64,
@@ -397,6 +400,8 @@ impl Memory {
         memory.load_usages(database)?;
         memory.load_ahead(database)?;
         memory.load_groups(database)?;
+        memory.load_paused(database)?;
+        memory.load_audit(database)?;
         memory.letters = letters::counts(database)?;
         memory.durable.clone_from(&memory.cursors);
         Ok(memory)
@@ -449,6 +454,13 @@ impl Memory {
             }
             Err(error) => self.failure = Some(error),
         }
+    }
+}
+
+impl Memory {
+    /// Removes an entry with the next commit.
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.pending.insert(key, writer::REMOVED.to_vec());
     }
 }
 

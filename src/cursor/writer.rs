@@ -35,6 +35,9 @@ pub(super) enum Request {
     Close,
 }
 
+/// The value of an entry that is to be removed: no other value is empty.
+pub(super) const REMOVED: &[u8] = &[];
+
 /// Keys and values of the next commit.
 pub(super) type Pending = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -150,12 +153,12 @@ impl Writer {
         let database = self.database.insert(database);
         let (letter, behind) = (vec![keys::LETTER], vec![keys::LETTER + 1]);
         for (key, value) in pending.range(..letter) {
-            database.insert(key, value)?;
+            put(database, key, value)?;
         }
         let known = letters::write(database, pending)?;
         // Cursors after all letters.
         for (key, value) in pending.range(behind..) {
-            database.insert(key, value)?;
+            put(database, key, value)?;
         }
         database.insert(&keys::REVISION, &super::encoding::encode(&revision)?)?;
         database.commit()?;
@@ -205,4 +208,8 @@ impl Writer {
     fn open(&self) -> Result<&Database, LogError> {
         self.database.as_ref().ok_or_else(|| LogError::Full { path: self.path.clone() })
     }
+}
+
+fn put(database: &Database, key: &[u8], value: &[u8]) -> Result<(), LogError> {
+    if value == REMOVED { database.remove(key) } else { database.insert(key, value) }
 }

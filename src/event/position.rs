@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidResourceVersion, ResourceVersion};
@@ -10,7 +11,18 @@ use super::{InvalidResourceVersion, ResourceVersion};
 /// Counts up when the API server's history was replaced (etcd restored, cluster recreated), because
 /// its resourceVersions then start again below those already in the log.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(transparent)]
 pub struct Generation(pub u32);

@@ -23,6 +23,8 @@ const BATCH_BYTES_MIN: u64 = 64 << 10;
 
 /// A sink ready to run.
 pub(crate) struct Destination {
+    /// As it is configured.
+    pub(crate) config: SinkConfig,
     /// Who it is.
     pub(crate) identity: Identity,
     /// How it is run.
@@ -79,7 +81,7 @@ fn build(
         group: config.group.clone(),
         windows: windows.clone(),
     };
-    Ok(Destination { identity, profile, sink })
+    Ok(Destination { config: config.clone(), identity, profile, sink })
 }
 
 /// What a person configured counts instead of what the service is known to allow.

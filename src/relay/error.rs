@@ -1,5 +1,6 @@
 //! Why a relay cannot start, or had to stop.
 
+use super::control::ControlError;
 use super::lookup::LookupError;
 use crate::log::{LogError, VerifyError};
 use crate::sink::{HttpClientError, SinkError};
@@ -35,6 +36,9 @@ pub enum RelayError {
     /// A record that a stopped relay left behind cannot be shown.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// A change of what a stopped relay left behind was refused.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// There is no relay's data at this path.
     #[error("there is no data directory at {0}: check --data-dir")]
     NoDirectory(std::path::PathBuf),

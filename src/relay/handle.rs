@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::outflows::Outflows;
 use super::overview::overview;
 use super::shared::Shared;
 use super::status::Status;
@@ -13,23 +14,26 @@ const BEAT_AGE_MAX_MILLISECONDS: u64 = 60_000;
 
 /// A view of a running relay. Cheap to clone; outlives the relay.
 #[derive(Clone)]
-pub struct RelayHandle(pub(super) Arc<Shared>);
+pub struct RelayHandle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) outflows: Arc<Outflows>,
+}
 
 impl RelayHandle {
     /// Everything there is to see. May block briefly.
     #[must_use]
     pub fn status(&self) -> Status {
-        overview(&self.0)
+        overview(&self.shared)
     }
 
     /// Whether the log is open and every stream is live; if not, why, one reason per line. A sink
     /// that is down is no reason: another pod would not reach it either.
     pub fn ready(&self) -> Result<(), String> {
         let mut reasons = String::new();
-        if self.0.is_stopping() {
+        if self.shared.is_stopping() {
             reasons.push_str("the relay is stopping\n");
         }
-        for watched in &self.0.watched {
+        for watched in &self.shared.watched {
             let phase = watched.report.phase();
             if !phase.live {
                 let reason = phase.reason.as_deref().unwrap_or("not live yet");
@@ -43,8 +47,8 @@ impl RelayHandle {
 
     /// Whether the relay still turns; if not, what is stuck. A restart is the remedy.
     pub fn alive(&self) -> Result<(), String> {
-        let age = self.0.beat.age_milliseconds();
-        if age <= BEAT_AGE_MAX_MILLISECONDS || self.0.is_stopping() {
+        let age = self.shared.beat.age_milliseconds();
+        if age <= BEAT_AGE_MAX_MILLISECONDS || self.shared.is_stopping() {
             return Ok(());
         }
         Err(format!("housekeeping has not come around for {} s", age / 1000))
@@ -53,6 +57,6 @@ impl RelayHandle {
     /// All metrics.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.0.metrics
+        &self.shared.metrics
     }
 }

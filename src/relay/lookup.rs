@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::event::{Generation, NotAnEvent, Position, Record, ResourceVersion, St
 use crate::log::{LogError, Stream};
 
 /// A record of the log: plain values, the same in the admin API and the command line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FoundRecord {
     /// The stream it is in.
@@ -50,7 +51,7 @@ pub enum LookupError {
 impl RelayHandle {
     /// The record with this resourceVersion.
     pub async fn record(&self, version: &ResourceVersion) -> Result<FoundRecord, LookupError> {
-        find(&self.0.all_streams().collect::<Vec<_>>(), version).await
+        find(&self.shared.all_streams().collect::<Vec<_>>(), version).await
     }
 }
 

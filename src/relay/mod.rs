@@ -3,6 +3,7 @@
 //! The only module that knows both ends. It wires source, log, state and sinks together, runs one
 //! task per stream and one per sink, and stops them in order.
 
+mod control;
 mod destination;
 mod error;
 mod handle;
@@ -13,6 +14,7 @@ mod lookup;
 mod observer;
 mod offline;
 mod outflow;
+mod outflows;
 mod overview;
 mod report;
 mod retention;
@@ -26,10 +28,15 @@ mod supervisor;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod upstream;
 mod verification;
 mod verify;
 
+pub use control::{
+    Change, ControlError, Order, Target, offline_changes, offline_forget, offline_pause,
+    offline_seek,
+};
 pub use error::RelayError;
 pub use handle::RelayHandle;
 pub use lookup::{FoundRecord, LookupError, offline_record};
@@ -41,6 +48,7 @@ pub use status::{
     SinkStatus, Status, StreamStatus,
 };
 pub use supervisor::{Relay, RelayConfig};
+pub use trial::try_sink;
 pub use verification::{
     CopyVerification, DamageStatus, HoleStatus, StreamVerification, Verification,
 };

@@ -8,7 +8,6 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::destination::Destination;
 use super::report::SinkReport;
 use super::runner::{Mark, Profile, Runner, Start};
 use super::status::{FailureStatus, SinkState};
@@ -30,8 +29,7 @@ pub(crate) struct Outflow {
 
 impl Outflow {
     /// Delivers until the relay stops. An error is a failure of the log or of the state.
-    pub(crate) async fn run(self, destination: Destination) -> Result<(), LogError> {
-        let Destination { profile, sink, .. } = destination;
+    pub(crate) async fn run(self, profile: Profile, sink: Box<dyn Sink>) -> Result<(), LogError> {
         let mut sink: Result<Box<dyn Sink>, SinkError> = Ok(sink);
         loop {
             match sink {

@@ -33,7 +33,7 @@ pub(crate) fn overview(shared: &Shared) -> Status {
             .map(|(watched, found)| live_stream(&shared.state, &watched.report, found))
             .collect(),
         sinks: shared
-            .sinks
+            .sinks()
             .iter()
             .map(|sink| live_sink(&shared.state, sink, &survey.streams))
             .collect(),
@@ -43,7 +43,7 @@ pub(crate) fn overview(shared: &Shared) -> Status {
 /// Brings the gauges up to date.
 pub(crate) fn refresh_gauges(shared: &Shared, survey: &Survey) {
     let now = Timestamp::now();
-    for sink in &shared.sinks {
+    for sink in shared.sinks() {
         let lag =
             |found: &StreamSurvey| found.lag(shared.state.cursor(sink.name(), &found.id).as_ref());
         sink.metrics.lag_records.set(saturating(survey.streams.iter().map(lag).sum()));

@@ -1,13 +1,13 @@
 //! What every part of a running relay can see.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::observer::StreamReport;
-use super::report::SinkReport;
+use super::report::{Identity, SinkReport};
 use super::status::FullReason;
 use crate::cursor::State;
 use crate::log::{DataDirectory, Log, LogConfig, Stream};
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     /// Streams of an earlier configuration: nothing is added to them, and what they hold is delivered.
     pub(crate) left_over: Vec<Stream>,
     /// What the sinks say.
-    pub(crate) sinks: Vec<Arc<SinkReport>>,
+    pub(crate) sinks: RwLock<Vec<Arc<SinkReport>>>,
     /// When the relay started.
     pub(crate) started_at: Timestamp,
     /// Whether housekeeping still comes around.
@@ -62,6 +62,23 @@ impl Shared {
     /// Watched streams, then those left over.
     pub(crate) fn all_streams(&self) -> impl Iterator<Item = &Stream> {
         self.watched.iter().map(|watched| &watched.stream).chain(&self.left_over)
+    }
+
+    /// What the sinks say, in the order in which they were added.
+    pub(crate) fn sinks(&self) -> Vec<Arc<SinkReport>> {
+        self.sinks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A new account for a sink; one of this name that was there is replaced.
+    pub(crate) fn add_sink(&self, identity: Identity) -> Arc<SinkReport> {
+        let streams: Vec<_> = self.all_streams().map(|stream| stream.id().clone()).collect();
+        let report = Arc::new(SinkReport::new(identity, &self.metrics, &streams));
+        let mut sinks = self.sinks.write().unwrap_or_else(PoisonError::into_inner);
+        match sinks.iter_mut().find(|known| known.name() == report.name()) {
+            Some(known) => known.clone_from(&report),
+            None => sinks.push(report.clone()),
+        }
+        report
     }
 
     /// Which limit the log has reached, while intake waits because it is full.

@@ -1,10 +1,11 @@
 //! What an operator sees: plain values, the same in the admin API and the command line.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The whole relay at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Version of the program.
@@ -22,7 +23,7 @@ pub struct Status {
 }
 
 /// The log on disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LogStatus {
     /// Where it is.
@@ -45,7 +46,7 @@ pub struct LogStatus {
 }
 
 /// Which limit a full log has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FullReason {
     /// `log.maxBytes`.
@@ -55,7 +56,7 @@ pub enum FullReason {
 }
 
 /// One stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamStatus {
     /// Its name.
@@ -83,7 +84,7 @@ pub struct StreamStatus {
 }
 
 /// A stretch of history that may have been missed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GapStatus {
     /// Complete up to here, if there was a frontier.
@@ -99,7 +100,7 @@ pub struct GapStatus {
 }
 
 /// One sink.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SinkStatus {
     /// Its name.
@@ -140,7 +141,7 @@ pub struct SinkStatus {
 }
 
 /// Records that left the log before a sink had received them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LossStatus {
     /// The stream.
@@ -160,7 +161,7 @@ pub struct LossStatus {
 }
 
 /// What a sink is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SinkState {
     /// Nothing to deliver.
@@ -180,7 +181,7 @@ pub enum SinkState {
 }
 
 /// Why a sink does not get on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureStatus {
     /// What the service said.
@@ -196,7 +197,7 @@ pub struct FailureStatus {
 }
 
 /// A cursor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CursorStatus {
     /// The sink.

@@ -10,10 +10,10 @@ use tokio::task::spawn_blocking;
 use super::error::RelayError;
 use super::integrity::check_opened;
 use super::starting::Starting;
-use super::survey::begin_of;
+use super::survey::{begin_of, end_of};
 use crate::cursor::{Cursor, Place, State};
 use crate::event::{Position, StreamId};
-use crate::log::{Chunk, DataDirectory, Frontier, Log, LogError, ROOM_POLL, Stream};
+use crate::log::{Chunk, DataDirectory, Log, LogError, ROOM_POLL, Stream};
 use crate::telemetry::Metrics;
 
 /// How long a start waits for another process to leave the directory: a pod that is replaced is
@@ -90,7 +90,11 @@ impl Storage {
         // held is better than passing over what some sink had not received.
         let lost = self.state.cursors().is_empty();
         for stream in self.all_streams() {
-            let place = if lost { begin_of(&stream.segments()) } else { end_of(stream.frontier()) };
+            let place = if lost {
+                begin_of(&stream.segments())
+            } else {
+                end_of(stream.frontier().as_ref())
+            };
             if lost && stream.frontier().is_some() {
                 tracing::warn!(
                     stream = %stream.id(),
@@ -141,34 +145,11 @@ pub(crate) async fn first_received_after(
     Ok(None)
 }
 
-/// Where a new sink begins: with what comes from now on. In an empty stream that is the beginning.
-fn end_of(frontier: Option<Frontier>) -> Place {
-    frontier.map_or_else(Place::default, |frontier| Place {
-        position: Some(frontier.position),
-        sequence: frontier.sequence,
-    })
-}
-
 fn tell_place(sink: &str, stream: &StreamId, cursor: &Cursor) {
     if let Some(after) = &cursor.position {
         tracing::info!(
             sink, %stream, %after,
             "the sink is new to this log; it receives what arrives from now on"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::relay::runner::fixtures::position;
-
-    #[test]
-    fn a_new_sink_receives_what_comes_from_now_on() {
-        let now = Timestamp::UNIX_EPOCH;
-        let frontier = Frontier { position: position(70), sequence: 40, written_at: now };
-        let place = Place { position: Some(position(70)), sequence: 40 };
-        assert_eq!(end_of(Some(frontier)), place);
-        assert_eq!(end_of(None), Place::default());
     }
 }

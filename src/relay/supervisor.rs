@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -17,14 +18,13 @@ use super::housekeeping::{keep_house, look_after};
 use super::intake::{ClusterIdentity, Intake, concerns_all_streams, identify};
 use super::integrity::note_frontier;
 use super::observer::{PhaseReport, StreamReport, tell_phase};
-use super::outflow::Outflow;
-use super::report::SinkReport;
+use super::outflows::Outflows;
 use super::shared::{Beat, Shared, Watched};
 use super::starting::Starting;
 use super::storage::Storage;
 use super::upstream::{ClusterConfigMaps, Upstream};
 use crate::event::StreamId;
-use crate::log::{LogConfig, LogError};
+use crate::log::LogConfig;
 use crate::setting::Span;
 use crate::sink::{SinkConfig, SinkContext, http_client};
 use crate::source::{Source, SourceConfig};
@@ -53,8 +53,8 @@ pub struct Relay {
     drain_deadline: Span,
     sources: JoinSet<Result<(), RelayError>>,
     source_names: HashMap<Id, StreamId>,
-    runners: JoinSet<Result<(), LogError>>,
-    runner_names: HashMap<Id, String>,
+    outflows: Arc<Outflows>,
+    failures: mpsc::UnboundedReceiver<RelayError>,
     housekeeping: JoinSet<Result<(), RelayError>>,
 }
 
@@ -78,6 +78,7 @@ impl Relay {
         let destinations = build_all(&config.sinks, &context)?;
         let RelayConfig { cluster, log, drain_deadline, .. } = config;
         Self::assemble(Assembly {
+            context,
             cluster,
             log,
             drain_deadline,
@@ -91,7 +92,7 @@ impl Relay {
 
     pub(super) async fn assemble(assembly: Assembly) -> Result<Self, RelayError> {
         let Assembly { cluster, log: limits, drain_deadline, upstream, .. } = assembly;
-        let Assembly { destinations, metrics, starting, .. } = assembly;
+        let Assembly { context, destinations, metrics, starting, .. } = assembly;
         let identity = identify(upstream.as_ref()).await;
         tell_identity(&identity);
         let uid = match &identity {
@@ -104,14 +105,9 @@ impl Relay {
         let names: Vec<_> =
             destinations.iter().map(|destination| destination.identity.name.as_str()).collect();
         storage.place_new_sinks(&names).await?;
-        let stream_ids: Vec<_> = storage.all_streams().map(|stream| stream.id().clone()).collect();
-        let report = |destination: &Destination| {
-            Arc::new(SinkReport::new(destination.identity.clone(), &metrics, &stream_ids))
-        };
-        let sinks = destinations.iter().map(report).collect();
-        let shared = Arc::new(share(cluster, limits, storage, metrics, sinks));
-        let mut relay = Self::idle(shared, drain_deadline);
-        relay.start_sinks(destinations);
+        let shared = Arc::new(share(cluster, limits, storage, metrics));
+        let mut relay = Self::idle(shared, context, drain_deadline);
+        relay.start_sinks(destinations).await;
         // A log that is full stays closed: each start would otherwise take in a little more.
         look_after(&relay.shared).await?;
         relay.start_sources(upstream, &identity);
@@ -122,7 +118,7 @@ impl Relay {
     /// A view of it, for the admin interface.
     #[must_use]
     pub fn handle(&self) -> RelayHandle {
-        RelayHandle(self.shared.clone())
+        RelayHandle { shared: self.shared.clone(), outflows: self.outflows.clone() }
     }
 
     /// Runs until `shutdown` is cancelled, or until it cannot go on; then stops in order.
@@ -138,32 +134,25 @@ impl Relay {
         end.and(stopped)
     }
 
-    fn idle(shared: Arc<Shared>, drain_deadline: Span) -> Self {
+    fn idle(shared: Arc<Shared>, context: SinkContext, drain_deadline: Span) -> Self {
+        let (stop, (failed, failures)) = (CancellationToken::new(), mpsc::unbounded_channel());
+        let outflows = Arc::new(Outflows::new(shared.clone(), context, stop.child_token(), failed));
         Self {
             shared,
-            stop: CancellationToken::new(),
+            stop,
             drain_deadline,
             sources: JoinSet::new(),
             source_names: HashMap::new(),
-            runners: JoinSet::new(),
-            runner_names: HashMap::new(),
+            outflows,
+            failures,
             housekeeping: JoinSet::new(),
         }
     }
 
-    fn start_sinks(&mut self, destinations: Vec<Destination>) {
-        let streams: Vec<_> = self.shared.all_streams().cloned().collect();
-        for (destination, report) in destinations.into_iter().zip(&self.shared.sinks) {
-            let name = destination.identity.name.clone();
-            let outflow = Outflow {
-                streams: streams.clone(),
-                state: self.shared.state.clone(),
-                report: report.clone(),
-                stop: self.stop.child_token(),
-            };
-            outflow.begin();
-            let task = self.runners.spawn(outflow.run(destination));
-            self.runner_names.insert(task.id(), name);
+    async fn start_sinks(&mut self, destinations: Vec<Destination>) {
+        let mut posts = self.outflows.lock().await;
+        for destination in destinations {
+            self.outflows.add(&mut posts, destination);
         }
     }
 
@@ -190,12 +179,7 @@ impl Relay {
                     }
                     self.tell_halted(stream.as_ref(), &error);
                 }
-                Some(ended) = self.runners.join_next_with_id() => {
-                    let (id, result) = split(ended);
-                    let result = result.map(|result| result.map_err(RelayError::Log));
-                    let sink = self.runner_names.get(&id);
-                    return failure(result, || format!("the runner of sink {sink:?}"));
-                }
+                Some(error) = self.failures.recv() => return error,
                 Some(ended) = self.housekeeping.join_next() => {
                     return failure(ended, || "housekeeping".to_owned());
                 }
@@ -219,17 +203,18 @@ impl Relay {
         let deadline = Instant::now() + self.drain_deadline.0;
         let drained = timeout_at(deadline, async {
             while self.sources.join_next().await.is_some() {}
-            while self.runners.join_next().await.is_some() {}
+            self.outflows.join().await;
         });
         if drained.await.is_err() {
+            let sinks = self.outflows.abort().await;
             tracing::warn!(
+                sinks,
                 sources = self.sources.len(),
-                sinks = self.runners.len(),
                 "the drain deadline has passed; what was under way is delivered again after a restart"
             );
         }
         self.sources.shutdown().await;
-        self.runners.shutdown().await;
+        self.outflows.abort().await;
         self.housekeeping.shutdown().await;
         for stream in self.shared.all_streams() {
             note_frontier(&self.shared.state, stream);
@@ -244,6 +229,7 @@ impl Relay {
 
 /// What a relay is put together from.
 pub(super) struct Assembly {
+    pub(super) context: SinkContext,
     pub(super) cluster: String,
     pub(super) log: LogConfig,
     pub(super) drain_deadline: Span,
@@ -253,13 +239,7 @@ pub(super) struct Assembly {
     pub(super) starting: Starting,
 }
 
-fn share(
-    cluster: String,
-    limits: LogConfig,
-    storage: Storage,
-    metrics: Arc<Metrics>,
-    sinks: Vec<Arc<SinkReport>>,
-) -> Shared {
+fn share(cluster: String, limits: LogConfig, storage: Storage, metrics: Arc<Metrics>) -> Shared {
     let Storage { directory, log, state, watched, left_over } = storage;
     let watch = |stream| Watched { stream, report: Arc::new(StreamReport::new()) };
     Shared {
@@ -271,7 +251,7 @@ fn share(
         state,
         metrics,
         left_over,
-        sinks,
+        sinks: RwLock::default(),
         started_at: Timestamp::now(),
         beat: Beat::new(),
         full: Mutex::new(None),

@@ -47,6 +47,14 @@ pub(crate) fn begin_of(segments: &[SegmentInfo]) -> Place {
     })
 }
 
+/// Where a new sink begins: with what comes from now on. In an empty stream that is the beginning.
+pub(crate) fn end_of(frontier: Option<&Frontier>) -> Place {
+    frontier.map_or_else(Place::default, |frontier| Place {
+        position: Some(frontier.position.clone()),
+        sequence: frontier.sequence,
+    })
+}
+
 impl StreamSurvey {
     /// Records the log still has.
     pub(crate) fn held(&self) -> u64 {
@@ -70,6 +78,15 @@ mod tests {
     use super::*;
     use crate::relay::runner::fixtures::position;
     use jiff::Timestamp;
+
+    #[test]
+    fn a_new_sink_receives_what_comes_from_now_on() {
+        let now = Timestamp::UNIX_EPOCH;
+        let frontier = Frontier { position: position(70), sequence: 40, written_at: now };
+        let place = Place { position: Some(position(70)), sequence: 40 };
+        assert_eq!(end_of(Some(&frontier)), place);
+        assert_eq!(end_of(None), Place::default());
+    }
 
     #[test]
     fn lag_counts_what_the_log_still_holds() {

@@ -1,5 +1,6 @@
 //! What looking for damage has found: plain values, the same in the admin API and the command line.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cursor::CopyFindings;
@@ -7,7 +8,7 @@ use crate::event::Position;
 use crate::log::{Damage, Hole, StreamFindings};
 
 /// Log and state of one data directory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
     /// Whether everything is as it was written, and nothing is missing.
@@ -21,7 +22,7 @@ pub struct Verification {
 }
 
 /// A stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamVerification {
     /// Its name.
@@ -43,7 +44,7 @@ pub struct StreamVerification {
 }
 
 /// Something that is not as it was written. Positions are `GENERATION.RESOURCEVERSION`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DamageStatus {
     /// The stream it is in.
@@ -63,7 +64,7 @@ pub struct DamageStatus {
 }
 
 /// A stretch that is missing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HoleStatus {
     /// The log is complete up to here; absent: from its beginning.
@@ -75,7 +76,7 @@ pub struct HoleStatus {
 }
 
 /// A copy of the state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CopyVerification {
     /// Its name in the data directory.

@@ -43,17 +43,17 @@ impl RelayHandle {
     /// Reads every block of the log and both copies of the state, until `stop`. What is damaged is moved
     /// aside, and repaired from the API server. Blocking, for as long as it takes.
     pub fn verify(&self, stop: &CancellationToken) -> Result<Verification, VerifyRefusal> {
-        let _turn = match self.0.verifying.try_lock() {
+        let _turn = match self.shared.verifying.try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::WouldBlock) => return Err(VerifyRefusal::Busy),
             // There is nothing in it that could be half done.
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
         };
-        let go_on = || !self.0.is_stopping() && !stop.is_cancelled();
-        let streams = self.0.all_streams().map(|stream| inspect(stream, go_on));
+        let go_on = || !self.shared.is_stopping() && !stop.is_cancelled();
+        let streams = self.shared.all_streams().map(|stream| inspect(stream, go_on));
         let streams = streams.collect::<Result<_, _>>()?;
-        let state = self.0.state.verify()?;
-        Ok(Verification::new(self.0.directory.path(), streams, state))
+        let state = self.shared.state.verify()?;
+        Ok(Verification::new(self.shared.directory.path(), streams, state))
     }
 }
 

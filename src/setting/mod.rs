@@ -9,7 +9,7 @@ mod size;
 mod uri;
 
 pub use duration::{InvalidDuration, Span};
-pub use secret::{Secret, SecretError};
+pub use secret::{SECRET_MARK, Secret, SecretError};
 pub use size::{ByteSize, InvalidByteSize};
 pub(crate) use uri::read_pair;
 pub use uri::{EventerUri, InvalidEventerUri};

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A credential. In YAML a literal, `{env: NAME}` or `{file: PATH}`.
@@ -80,6 +81,19 @@ impl Serialize for Secret {
             Self::Environment { env } => Place::Env(env).serialize(serializer),
             Self::File { file } => Place::File(file).serialize(serializer),
         }
+    }
+}
+
+/// The key in its schema that tells a secret from a text.
+pub const SECRET_MARK: &str = "x-secret";
+
+impl JsonSchema for Secret {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ SECRET_MARK: true, "type": ["string", "object"] })
     }
 }
 

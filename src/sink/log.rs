@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -25,6 +26,7 @@ use crate::setting::{ByteSize, EventerUri, Span};
 
 pub(super) const KIND: Kind = Kind {
     name: "log",
+    about: "One JSON object per event and line, on standard output",
     aliases: &[],
     eventer_name: "LogSink",
     batch: Batch {
@@ -32,7 +34,7 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(0)),
     },
-    options: options::names::<NoOptions>,
+    options: options::describe::<NoOptions>,
     build: |map, context| {
         options::parse::<NoOptions>(map)?;
         Ok(Box::new(LogSink::new(&context.cluster, io::stdout())))
@@ -42,7 +44,7 @@ pub(super) const KIND: Kind = Kind {
 };
 
 /// It has no options but those of every sink.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NoOptions {}
 

@@ -8,6 +8,7 @@
 mod alibaba_cloud;
 mod chat;
 mod config;
+mod description;
 mod elasticsearch;
 mod event_bridge;
 mod event_json;
@@ -27,12 +28,16 @@ mod sls;
 mod target;
 #[cfg(test)]
 mod testing;
+mod transcript;
+mod trial;
 mod webhook;
 
 pub use config::{Batch, Grouping, Property, Rate, Retry, SinkConfig, SinkError};
+pub use description::OptionDescription;
 pub use http::{HttpClientError, http_client};
 pub use log::LogSink;
 pub use quota::Quota;
+pub use trial::{Trial, TrialOutcome, try_out};
 #[cfg(any(test, fuzzing))]
 pub(crate) use webhook::fuzz_template;
 

@@ -7,6 +7,8 @@ use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
+pub(super) use super::description::describe;
+
 use super::SinkError;
 use crate::setting::Secret;
 

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Batch, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch, event_bridge, honeycomb,
-    influxdb, log, mysql, options, riemann, sls, webhook,
+    Batch, OptionDescription, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch,
+    event_bridge, honeycomb, influxdb, log, mysql, options, riemann, sls, webhook,
 };
 use crate::event::Match;
 use crate::setting::EventerUri;
@@ -19,14 +19,16 @@ pub type Build = fn(&Options, &SinkContext) -> Result<Box<dyn Sink>, SinkError>;
 pub struct Kind {
     /// Its name in configurations.
     pub name: &'static str,
+    /// What it makes of records, and where, in a few words.
+    pub about: &'static str,
     /// Other spellings kube-eventer users write.
     pub aliases: &'static [&'static str],
     /// Name of kube-eventer's sink of this kind in its metrics (`exporter` label).
     pub eventer_name: &'static str,
     /// Limits of a delivery unless configured; every field is set.
     pub batch: Batch,
-    /// Names of its options, for messages about unknown ones.
-    pub options: fn() -> &'static [&'static str],
+    /// What can be configured, in the order of the documentation.
+    pub options: fn() -> Vec<OptionDescription>,
     /// Builds a sink, or says which option is wrong. Never connects: a target that is down is
     /// a matter of delivery.
     pub build: Build,
@@ -128,6 +130,17 @@ mod tests {
             assert!(max_records.is_some_and(|count| count > 0), "{}", kind.name);
             assert!(max_bytes.is_some() && max_wait.is_some(), "{}", kind.name);
         }
+    }
+
+    #[test]
+    fn every_kind_and_option_says_what_it_is_for() {
+        let nameless = |kind: &Kind| {
+            let options = (kind.options)().into_iter().filter(|option| option.about.is_empty());
+            options.map(|option| format!("{}: {}", kind.name, option.name)).collect::<Vec<_>>()
+        };
+        let nameless: Vec<_> = KINDS.iter().flat_map(nameless).collect();
+        assert!(nameless.is_empty(), "{nameless:?}");
+        assert!(KINDS.iter().all(|kind| !kind.about.is_empty()));
     }
 
     #[test]

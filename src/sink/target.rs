@@ -1,6 +1,7 @@
 //! Where a sink's requests go.
 
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::http::Redaction;
@@ -9,7 +10,7 @@ use super::{Outcome, SinkError};
 use crate::setting::Secret;
 
 /// A URL, most of which may be secret: only scheme, host and port are ever shown.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(super) struct Target(pub(super) Secret);
 

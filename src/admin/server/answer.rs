@@ -1,23 +1,69 @@
 //! Forms of answers.
 
+use aide::OperationOutput;
+use aide::generate::GenContext;
+use aide::openapi::{Operation, Response as Documented};
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::relay::ControlError;
+
 /// The body of every failed request under `/api`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(in crate::admin) struct Failure {
     /// One line for the operator.
     pub(in crate::admin) error: String,
 }
 
 /// A failed request.
+#[derive(Debug)]
 pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, Json(Failure { error: self.1 })).into_response()
+        let mut answer = (self.0, Json(Failure { error: self.1 })).into_response();
+        if self.0 == StatusCode::UNAUTHORIZED {
+            let value = header::HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        answer
+    }
+}
+
+impl OperationOutput for Refusal {
+    type Inner = Failure;
+
+    fn operation_response(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Option<Documented> {
+        Json::<Failure>::operation_response(context, operation)
+    }
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Documented)> {
+        let response = Self::operation_response(context, operation);
+        // For every status that is not described on its own.
+        response.map(|response| (None, response)).into_iter().collect()
+    }
+}
+
+impl From<ControlError> for Refusal {
+    fn from(error: ControlError) -> Self {
+        let code = match error {
+            ControlError::UnknownSink { .. } | ControlError::UnknownStream { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            ControlError::Configured(_) => StatusCode::CONFLICT,
+            ControlError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::Sink { .. } | ControlError::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(code, error.to_string())
     }
 }
 

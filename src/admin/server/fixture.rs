@@ -2,11 +2,11 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::Operations;
+use super::super::{AdminToken, Operations};
 use crate::event::{Generation, ResourceVersion, StreamId};
 use crate::relay::{
-    CursorStatus, FoundRecord, LogStatus, LookupError, SinkState, SinkStatus, Status, StreamStatus,
-    Verification, VerifyRefusal,
+    ControlError, CursorStatus, FoundRecord, LogStatus, LookupError, RelayHandle, SinkState,
+    SinkStatus, Status, StreamStatus, Verification, VerifyRefusal,
 };
 
 pub(in crate::admin) struct FixedRelay {
@@ -42,6 +42,15 @@ impl Operations for FixedRelay {
         let (version, held) = (version.clone(), "it is empty".to_owned());
         Err(LookupError::NotFound { version, held })
     }
+
+    fn running(&self) -> Result<RelayHandle, ControlError> {
+        Err(ControlError::NotRunning)
+    }
+}
+
+/// A token that is not there.
+pub(in crate::admin) fn token() -> AdminToken {
+    AdminToken::of(std::path::Path::new("/nowhere"))
 }
 
 /// One healthy stream, complete until noon, and one idle sink named `on/call`.

@@ -1,20 +1,26 @@
 //! The HTTP server.
 
 mod answer;
+mod authorize;
+mod changes;
+mod document;
+mod reads;
 mod routes;
 
 #[cfg(test)]
 pub(super) mod fixture;
 
 pub(super) use answer::Failure;
+pub(super) use changes::{DryRun, Seek};
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Operations;
+use super::{AdminToken, Operations};
 use crate::telemetry::Metrics;
 
 /// How long requests in progress may take once the relay stops.
@@ -24,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Context<O> {
     relay: O,
     metrics: Arc<Metrics>,
+    token: AdminToken,
 }
 
 /// Serves until `stop`, and then lets requests in progress finish for five seconds.
@@ -33,13 +40,15 @@ pub async fn serve(
     listener: TcpListener,
     relay: impl Operations,
     metrics: Arc<Metrics>,
+    token: AdminToken,
     stop: CancellationToken,
 ) {
     match listener.local_addr() {
         Ok(address) => tracing::info!(%address, "admin listening"),
         Err(error) => tracing::warn!(%error, "admin listening, but its address is unknown"),
     }
-    let routes = routes::all(Arc::new(Context { relay, metrics }));
+    let routes = routes::all(Arc::new(Context { relay, metrics, token }));
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let server =
         axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
@@ -59,10 +68,9 @@ pub async fn serve(
 #[cfg(test)]
 mod tests {
     use super::super::AdminConfig;
-    use super::fixture::{FixedRelay, record, status, verification};
+    use super::fixture::{FixedRelay, record, status, token, verification};
     use super::*;
     use crate::relay::{FoundRecord, Verification};
-    use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -78,7 +86,8 @@ mod tests {
         let listener = AdminConfig { listen }.bind().await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (metrics, stop) = (Arc::new(Metrics::new()), CancellationToken::new());
-        let task = tokio::spawn(serve(listener, relay, Arc::clone(&metrics), stop.clone()));
+        let task =
+            tokio::spawn(serve(listener, relay, Arc::clone(&metrics), token(), stop.clone()));
         Server { address, metrics, stop, task }
     }
 
@@ -157,7 +166,7 @@ mod tests {
         let server = start(healthy()).await;
         let cases = [
             ("GET", "/api/v2", "404", "there is nothing at /api/v2"),
-            ("POST", "/api/v1/cursors", "405", "/api/v1/cursors does not take POST; use GET"),
+            ("POST", "/api/v1/cursors", "405", "/api/v1/cursors does not take POST"),
             ("GET", "/api/v1/cursors/x", "404", "there is no sink \"x\"; there are: on/call"),
         ];
         for (method, path, code, error) in cases {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::admin::{self, AdminConfig};
+use crate::admin::{self, AdminConfig, AdminToken};
 use crate::event::Match;
 use crate::log::{LogConfig, WhenFull};
 use crate::relay::{Relay, RelayConfig, RelayError, RelayHandle, Starting, Status};
@@ -42,7 +42,8 @@ impl RunningRelay {
         let config = config(directory, api_server, sinks);
         let relay = Relay::start(config, Arc::clone(&metrics), Starting::default()).await?;
         let (handle, stop) = (relay.handle(), CancellationToken::new());
-        let server = admin::serve(admin, handle.clone(), metrics, stop.clone());
+        let token = AdminToken::of(directory);
+        let server = admin::serve(admin, handle.clone(), metrics, token, stop.clone());
         Ok(Self {
             handle,
             admin: format!("http://{address}"),

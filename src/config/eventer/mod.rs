@@ -24,7 +24,7 @@ pub(in crate::config) use number::boolean;
 pub use usage::usage;
 
 /// The environment variable that stands for `--data-dir`.
-const DATA_DIRECTORY_VARIABLE: &str = "KUBE_EVENT_RELAY_DATA_DIR";
+pub const DATA_DIRECTORY_VARIABLE: &str = "KUBE_EVENT_RELAY_DATA_DIR";
 
 /// Bounds kube-eventer sets to `--frequency`.
 const FREQUENCIES: std::ops::RangeInclusive<Duration> =

@@ -46,7 +46,8 @@ fn view<'a>(shared: &Shared, found: &'a StreamSurvey) -> StreamView<'a> {
     let slowest = |reports: &mut dyn Iterator<Item = &SinkReport>| {
         reports.map(reach).min().unwrap_or(Reach::Everything)
     };
-    let sinks = || shared.sinks.iter().map(AsRef::as_ref);
+    let reports = shared.sinks();
+    let sinks = || reports.iter().map(AsRef::as_ref);
     StreamView {
         segments: &found.segments,
         by_all: slowest(&mut sinks()),
@@ -60,7 +61,7 @@ async fn trim(shared: &Shared, stream: &Stream, segments: &[SegmentInfo]) {
         return;
     };
     let end = Place { position: Some(through.clone()), sequence: last.end_sequence };
-    shared.sinks.iter().for_each(|sink| report_lost(&shared.state, sink, stream, &end));
+    shared.sinks().iter().for_each(|sink| report_lost(&shared.state, sink, stream, &end));
     // A loss is durable before its records are gone: a crash in between reports what is still there,
     // which an operator can live with. The other way round it would take records without a word.
     if shared.state.has_volatile_losses()

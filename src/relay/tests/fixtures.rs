@@ -21,7 +21,7 @@ use crate::relay::supervisor::Assembly;
 use crate::relay::upstream::Upstream;
 use crate::relay::{Relay, RelayError, RelayHandle, Starting};
 use crate::setting::{ByteSize, Span};
-use crate::sink::{Delivery, Outcome, Retry, Sink};
+use crate::sink::{Delivery, Outcome, Retry, Sink, SinkContext};
 use crate::source::{Known, Phase, PhaseName, SourceError, SourceObserver};
 use crate::telemetry::{Metrics, StreamMetrics};
 
@@ -228,7 +228,9 @@ pub(super) fn sink(name: &str, delay: Duration) -> (Destination, Switch) {
         group: None,
         windows: Windows::default(),
     };
-    (Destination { identity, profile, sink }, Switch { outcome, accepted })
+    let config = serde_json::json!({"name": name, "kind": "switched"});
+    let config = serde_json::from_value(config).expect("a configuration");
+    (Destination { config, identity, profile, sink }, Switch { outcome, accepted })
 }
 
 /// A relay that runs in the background.
@@ -253,7 +255,10 @@ impl Running {
         cluster: Arc<Cluster>,
         destinations: Vec<Destination>,
     ) -> Result<Self, RelayError> {
+        let http = crate::sink::http_client().expect("a client");
+        let context = SinkContext { cluster: "test".into(), http, config_maps: None };
         let assembly = Assembly {
+            context,
             cluster: "test".to_owned(),
             log,
             drain_deadline: Span::from_millis(500),

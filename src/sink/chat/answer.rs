@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Answer;
 use crate::sink::Outcome;
-use crate::sink::http::{Conflict, Redaction, Reply, cause_of, exchange};
+use crate::sink::http::{Conflict, Redaction, Reply, cause_of, exchange, exchange_unheard};
 
 /// A request for one message.
 pub(super) fn request(
@@ -41,7 +41,18 @@ pub(super) async fn ask(
     fields: &[&str],
     redaction: &Redaction,
 ) -> Result<Coded, Outcome> {
-    let reply = exchange(client, request).await?;
+    let reply = exchange(client, request, redaction).await?;
+    read(&reply, fields, redaction)
+}
+
+/// The same where the answer is itself a secret.
+pub(super) async fn ask_for_secret(
+    client: &Client,
+    request: Request,
+    fields: &[&str],
+    redaction: &Redaction,
+) -> Result<Coded, Outcome> {
+    let reply = exchange_unheard(client, request).await?;
     read(&reply, fields, redaction)
 }
 

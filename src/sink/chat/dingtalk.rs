@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reqwest::{Client, Url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -30,17 +31,18 @@ use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "dingtalk",
+    about: "Messages of a robot in a DingTalk group",
     aliases: &[],
     eventer_name: "DingTalkSink",
     batch: BATCH,
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| Ok(Box::new(Chat(DingTalk::new(options::parse(map)?, context)?))),
     redact: options::redact::<Options>,
     from_uri: uri::dingtalk,
 };
 
 /// `options` of a sink of kind `dingtalk`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// The robot's URL with its `access_token`.
@@ -75,7 +77,7 @@ struct Options {
 }
 
 /// How messages are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum MsgType {
     #[default]
@@ -84,7 +86,7 @@ enum MsgType {
 }
 
 /// Whom to mention.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct At {
     /// Phone numbers.

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use reqwest::Client;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,17 +25,18 @@ use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "feishu",
+    about: "Messages of a robot in a Feishu or Lark group",
     aliases: &["lark"],
     eventer_name: "FeishuSink",
     batch: BATCH,
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| Ok(Box::new(Chat(Feishu::new(options::parse(map)?, context)?))),
     redact: options::redact::<Options>,
     from_uri: uri::signed_robot,
 };
 
 /// `options` of a sink of kind `feishu`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// The robot's URL.

@@ -1,6 +1,7 @@
 //! A robot that is nothing but a URL: its options, and what a sink needs of them.
 
 use reqwest::Client;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::template::{TemplateSource, Templates};
@@ -10,7 +11,7 @@ use crate::sink::target::Target;
 use crate::sink::{SinkContext, SinkError};
 
 /// `options` of a sink of kind `wecom-robot`, `slack` or `teams`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Options {
     /// Its URL, which is all that it is known by.

@@ -18,10 +18,11 @@ use crate::sink::{Outcome, Quota, Rate};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "slack",
+    about: "Messages in a Slack channel, by an incoming webhook",
     aliases: &[],
     eventer_name: "SlackSink",
     batch: BATCH,
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| {
         Ok(Box::new(Chat(Slack(Robot::new(options::parse(map)?, context, MRKDWN)?))))
     },
@@ -69,7 +70,7 @@ impl Slack {
         let url = self.0.url.reveal("url", &mut redaction)?;
         let body = json!({"text": message.text}).to_string();
         let request = request(&self.0.client, url, "application/json", body)?;
-        let reply = exchange(&self.0.client, request).await?;
+        let reply = exchange(&self.0.client, request, &redaction).await?;
         Ok(judge(&reply, &redaction))
     }
 }

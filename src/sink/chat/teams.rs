@@ -20,10 +20,11 @@ use crate::sink::{Outcome, Quota, Rate};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "teams",
+    about: "Cards in a Microsoft Teams channel, by a workflow",
     aliases: &[],
     eventer_name: "TeamsSink",
     batch: BATCH,
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| {
         Ok(Box::new(Chat(Teams(Robot::new(options::parse(map)?, context, MARKDOWN)?))))
     },
@@ -57,7 +58,7 @@ impl Teams {
         let is_connector = is_connector(&url);
         let body = body(message).to_string();
         let request = request(&self.0.client, url, "application/json", body)?;
-        let reply = exchange(&self.0.client, request).await?;
+        let reply = exchange(&self.0.client, request, &redaction).await?;
         Ok(judge(reply, is_connector, &redaction))
     }
 }

@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior, Value};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Look, Message, Service};
@@ -24,7 +25,7 @@ use crate::sink::SinkError;
 use crate::sink::options::{hint, wrong};
 
 /// Where a template comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields, expecting = "write a text or {file: PATH}")]
 pub(super) enum TemplateSource {
     /// It stands in the configuration.

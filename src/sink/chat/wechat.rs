@@ -9,11 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use reqwest::{Client, Url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::answer::{Coded, ask, request};
+use super::answer::{Coded, ask, ask_for_secret, request};
 use super::eventer::{self, Clock};
 use super::template::{TemplateSource, Templates};
 use super::{Answer, BATCH, Chat, Look, Message, Service, check_labels, uri, wecom};
@@ -27,17 +28,18 @@ use crate::sink::{Outcome, Quota, Rate, SinkContext, SinkError};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "wechat",
+    about: "Messages of an application of WeCom (WeChat Work)",
     aliases: &[],
     eventer_name: "WechatSink",
     batch: BATCH,
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| Ok(Box::new(Chat(WeChat::new(options::parse(map)?, context)?))),
     redact: options::redact::<Options>,
     from_uri: uri::wechat,
 };
 
 /// `options` of a sink of kind `wechat`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// The service, for installations of one's own.
@@ -153,7 +155,7 @@ impl WeChat {
             .append_pair("corpid", &self.options.corp_id)
             .append_pair("corpsecret", &secret);
         let request = self.client.get(url).build().map_err(|_| hold("no request".to_owned()))?;
-        ask(&self.client, request, &["errcode"], &redaction).await
+        ask_for_secret(&self.client, request, &["errcode"], &redaction).await
     }
 
     fn body(&self, message: &Message) -> String {

@@ -16,10 +16,11 @@ use crate::sink::{Outcome, Quota, Rate};
 
 pub(in crate::sink) const KIND: Kind = Kind {
     name: "wecom-robot",
+    about: "Messages of a robot in a WeCom group",
     aliases: &[],
     eventer_name: "WeComRobotSink",
     batch: BATCH,
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| {
         Ok(Box::new(Chat(WeComRobot(Robot::new(options::parse(map)?, context, MARKDOWN)?))))
     },

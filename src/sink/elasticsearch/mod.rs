@@ -34,6 +34,7 @@ use session::{NDJSON, Question, Session};
 
 pub(super) const KIND: Kind = Kind {
     name: "elasticsearch",
+    about: "Documents in Elasticsearch 6 to 9 or OpenSearch 1 to 3",
     aliases: &["opensearch"],
     eventer_name: "ElasticSearch Sink",
     // kube-eventer's number. It waits for ten seconds, and takes twice as much.
@@ -42,7 +43,7 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(1)),
     },
-    options: super::options::names::<Options>,
+    options: super::options::describe::<Options>,
     build: |map, context| Ok(Box::new(Elasticsearch::new(super::options::parse(map)?, context)?)),
     redact: super::options::redact::<Options>,
     from_uri: eventer::translate,
@@ -212,7 +213,9 @@ impl Elasticsearch {
             let request = session.request(node, question)?;
             // Before the answer: a delivery that is given up while a node hangs begins with the next one.
             self.node = (node + 1) % nodes;
-            match exchange_up_to(session.client(), request, LONGEST_ANSWER).await {
+            match exchange_up_to(session.client(), request, LONGEST_ANSWER, &session.redaction)
+                .await
+            {
                 Ok(reply) => {
                     // What answers with these is mostly a proxy whose server is gone.
                     if !matches!(reply.status.as_u16(), 502..=504) {

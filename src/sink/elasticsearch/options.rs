@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use reqwest::header::HeaderValue;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::setting::Secret;
@@ -11,7 +12,7 @@ use crate::sink::options::{now, wrong};
 use crate::sink::target::Target;
 
 /// `options` of a sink of kind `elasticsearch`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Options {
     /// URLs of nodes. They are tried in turn.

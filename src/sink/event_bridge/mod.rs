@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::{Client, Request, Url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::answer::Answer;
@@ -31,6 +32,7 @@ use crate::setting::{ByteSize, Secret, Span};
 
 pub(super) const KIND: Kind = Kind {
     name: "eventbridge",
+    about: "Events on a bus of Alibaba Cloud's EventBridge",
     aliases: &[],
     eventer_name: "EventBridgeSink",
     // What kube-eventer sends at once; the service publishes no more.
@@ -39,14 +41,14 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(0)),
     },
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| Ok(Box::new(EventBridge::new(options::parse(map)?, context)?)),
     redact: options::redact::<Options>,
     from_uri: eventer::translate,
 };
 
 /// `options` of a sink of kind `eventbridge`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// Id of the cluster in the console; `$ClusterId` when it is not written.
@@ -70,6 +72,7 @@ struct Options {
     /// A pair of keys, which counts when the Kubernetes service provides none.
     #[serde(default)]
     access_key_id: Option<Secret>,
+    /// The other half of the pair.
     #[serde(default)]
     access_key_secret: Option<Secret>,
     /// Where the Kubernetes service puts keys.
@@ -136,7 +139,7 @@ impl EventBridge {
             redaction.hide(&keys.secret);
             redaction.hide(keys.token.as_deref().unwrap_or_default());
             let request = self.request(&keys, &body, &mut redaction)?;
-            let reply = exchange(&self.client, request).await?;
+            let reply = exchange(&self.client, request, &redaction).await?;
             match answer::read(&reply, batch.len(), &redaction) {
                 Answer::Delivery(delivery) => return Ok(delivery),
                 Answer::Keys(said) if last || !self.credentials.forget() => {

@@ -14,6 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::http::{Redaction, cause_of, exchange};
@@ -27,6 +28,7 @@ use crate::setting::{ByteSize, Secret, Span};
 
 pub(super) const KIND: Kind = Kind {
     name: "honeycomb",
+    about: "Events in a dataset of Honeycomb",
     aliases: &[],
     eventer_name: "Honeycomb Sink",
     // An item is shorter than its event, or at most 100 KB: far below the 5 MB that a batch may have.
@@ -35,14 +37,14 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(1)),
     },
-    options: super::options::names::<Options>,
+    options: super::options::describe::<Options>,
     build: |map, context| Ok(Box::new(Honeycomb::new(super::options::parse(map)?, context)?)),
     redact: super::options::redact::<Options>,
     from_uri: eventer::translate,
 };
 
 /// `options` of a sink of kind `honeycomb`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// A key that may send events.
@@ -92,7 +94,7 @@ impl Honeycomb {
     async fn send(&self, body: &str, items: usize) -> Result<Delivery, Outcome> {
         let mut redaction = Redaction::default();
         let request = self.request(body, &mut redaction)?;
-        let reply = exchange(&self.client, request).await?;
+        let reply = exchange(&self.client, request, &redaction).await?;
         Ok(answer::read(&reply, items, &redaction))
     }
 

@@ -8,7 +8,7 @@ mod reply;
 mod retry_after;
 
 pub(super) use redaction::Redaction;
-pub(super) use reply::{Conflict, Reply, exchange, exchange_up_to};
+pub(super) use reply::{Conflict, Reply, exchange, exchange_unheard, exchange_up_to};
 
 use std::path::Path;
 use std::time::Duration;

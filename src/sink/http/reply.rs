@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{HeaderName, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Redaction, cause_of, retry_after};
 use crate::fault::Fault;
-use crate::sink::Outcome;
+use crate::sink::{Outcome, transcript};
 
 /// Enough of a reply to explain a refusal.
 const LONGEST_REPLY: usize = 64 << 10;
@@ -21,7 +22,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What HTTP 409 means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Conflict {
     /// The record is refused.
@@ -42,8 +43,12 @@ pub(crate) struct Reply {
 }
 
 /// Sends `request`. Without an answer the effect is unknown, and the outcome is to try again.
-pub(crate) async fn exchange(client: &Client, request: Request) -> Result<Reply, Outcome> {
-    exchange_up_to(client, request, LONGEST_REPLY).await
+pub(crate) async fn exchange(
+    client: &Client,
+    request: Request,
+    redaction: &Redaction,
+) -> Result<Reply, Outcome> {
+    exchange_up_to(client, request, LONGEST_REPLY, redaction).await
 }
 
 /// The same for services whose answers are long: up to `limit` bytes of one are read.
@@ -51,7 +56,19 @@ pub(crate) async fn exchange_up_to(
     client: &Client,
     request: Request,
     limit: usize,
+    redaction: &Redaction,
 ) -> Result<Reply, Outcome> {
+    let reply = receive(client, request, limit).await?;
+    transcript::note(|| reply.explain(redaction));
+    Ok(reply)
+}
+
+/// The same where the answer is itself a secret.
+pub(crate) async fn exchange_unheard(client: &Client, request: Request) -> Result<Reply, Outcome> {
+    receive(client, request, LONGEST_REPLY).await
+}
+
+async fn receive(client: &Client, request: Request, limit: usize) -> Result<Reply, Outcome> {
     let mut response = client.execute(request).await.map_err(no_answer)?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = header(RETRY_AFTER)

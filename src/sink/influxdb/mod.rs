@@ -28,6 +28,7 @@ use crate::setting::{ByteSize, Secret, Span};
 
 pub(super) const KIND: Kind = Kind {
     name: "influxdb",
+    about: "Points in InfluxDB 1.x, 2.x or 3.x",
     aliases: &[],
     eventer_name: "InfluxDB Sink",
     // kube-eventer's number of points, and a body far below the 25 MB that 1.x takes.
@@ -36,7 +37,7 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(1)),
     },
-    options: super::options::names::<Options>,
+    options: super::options::describe::<Options>,
     build: |map, context| Ok(Box::new(InfluxDb::new(super::options::parse(map)?, context)?)),
     redact: super::options::redact::<Options>,
     from_uri: eventer::translate,
@@ -167,7 +168,7 @@ impl InfluxDb {
             request = request.header(AUTHORIZATION, value.clone());
         }
         let request = request.build().map_err(|error| Outcome::Hold { cause: cause_of(error) })?;
-        exchange(&self.client, request).await
+        exchange(&self.client, request, &server.redaction).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::point::Points;
@@ -12,7 +13,7 @@ use crate::sink::options::{now, wrong};
 use crate::sink::target::Target;
 
 /// `options` of a sink of kind `influxdb`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Options {
     /// The server, and what is in front of the paths of its API.
@@ -59,7 +60,7 @@ pub(super) struct Options {
 }
 
 /// A generation of `InfluxDB`'s API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Api {
     /// 1.x, and what is compatible with it.

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::dsn::Dsn;
@@ -23,12 +24,13 @@ use self::table::{Table, TableName};
 use super::http::Redaction;
 use super::options::{self, now, wrong};
 use super::registry::Kind;
-use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
+use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError, transcript};
 use crate::event::Record;
 use crate::setting::{ByteSize, Secret, Span};
 
 pub(super) const KIND: Kind = Kind {
     name: "mysql",
+    about: "Rows in a table of MySQL or MariaDB",
     aliases: &[],
     eventer_name: "MySQLSink",
     batch: Batch {
@@ -37,14 +39,14 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(1)),
     },
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| Ok(Box::new(MySql::new(options::parse(map)?, context)?)),
     redact: options::redact::<Options>,
     from_uri: eventer::translate,
 };
 
 /// `options` of a sink of kind `mysql`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// Where the database is: `user:password@tcp(HOST:PORT)/DATABASE?tls=true`.
@@ -112,6 +114,7 @@ impl MySql {
             .flat_map(|record| row::values(record, &self.cluster, table, &self.zone))
             .collect();
         let stored = session.connection.exec_drop(statement, Params::Positional(values)).await;
+        transcript::note(|| answer(&session.connection, &stored));
         self.session = Some(session);
         stored
     }
@@ -138,6 +141,15 @@ impl Sink for MySql {
         Delivery::Whole(
             self.store(batch).await.map_or_else(|outcome| outcome, |()| Outcome::Accepted),
         )
+    }
+}
+
+/// What the server has said of a statement.
+fn answer(connection: &Conn, stored: &Result<(), Error>) -> String {
+    let rows = connection.affected_rows();
+    match stored {
+        Ok(()) => format!("OK, {rows} rows affected {}", connection.info()).trim_end().to_owned(),
+        Err(_) => "an error".to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ mod message;
 
 use async_trait::async_trait;
 use prost::Message;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,12 +15,13 @@ use tokio::net::TcpStream;
 use self::message::{Common, Event, Msg};
 use super::options::{self, wrong};
 use super::registry::Kind;
-use super::{Batch, Delivery, Outcome, Sink, SinkError};
+use super::{Batch, Delivery, Outcome, Sink, SinkError, transcript};
 use crate::event::Record;
 use crate::setting::{ByteSize, Span};
 
 pub(super) const KIND: Kind = Kind {
     name: "riemann",
+    about: "Events for Riemann",
     aliases: &[],
     eventer_name: "Riemann Sink",
     batch: Batch {
@@ -27,14 +29,14 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(1)),
     },
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, _| Ok(Box::new(Riemann::new(options::parse(map)?)?)),
     redact: options::redact::<Options>,
     from_uri: eventer::translate,
 };
 
 /// `options` of a sink of kind `riemann`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// `HOST:PORT`.
@@ -86,6 +88,7 @@ impl Riemann {
         };
         let answer = exchange(&mut connection, &message).await?;
         self.connection = Some(connection);
+        transcript::note(|| format!("{answer:?}"));
         Ok(answer)
     }
 

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::answer::Answer;
@@ -31,6 +32,7 @@ use crate::setting::{ByteSize, Secret, Span};
 
 pub(super) const KIND: Kind = Kind {
     name: "sls",
+    about: "Logs in a logstore of Alibaba Cloud's Log Service",
     aliases: &[],
     eventer_name: "SLSSink",
     // 4,096 logs and 3 MB are allowed; the indented JSON of an event is twice as long at most.
@@ -39,14 +41,14 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(1)),
     },
-    options: options::names::<Options>,
+    options: options::describe::<Options>,
     build: |map, context| Ok(Box::new(Sls::new(options::parse(map)?, context)?)),
     redact: options::redact::<Options>,
     from_uri: eventer::translate,
 };
 
 /// `options` of a sink of kind `sls`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
     /// The project.
@@ -68,6 +70,7 @@ struct Options {
     /// A pair of keys, else `$AccessKeyId` and `$AccessKeySecret`, else those of the machine.
     #[serde(default)]
     access_key_id: Option<Secret>,
+    /// The other half of the pair.
     #[serde(default)]
     access_key_secret: Option<Secret>,
     /// Where the Kubernetes service puts keys.
@@ -133,7 +136,7 @@ impl Sls {
             redaction.hide(&keys.secret);
             redaction.hide(keys.token.as_deref().unwrap_or_default());
             let request = self.request(&keys, &body, group.len(), &mut redaction).await?;
-            let reply = exchange(&self.client, request).await?;
+            let reply = exchange(&self.client, request, &redaction).await?;
             match answer::read(&reply, &redaction) {
                 Answer::Outcome(outcome) => return Ok(outcome),
                 Answer::Keys(said) if last || !self.credentials.forget() => {

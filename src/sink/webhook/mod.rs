@@ -33,6 +33,7 @@ use template_source::TemplateSource;
 
 pub(super) const KIND: Kind = Kind {
     name: "webhook",
+    about: "HTTP requests with a body of your making",
     aliases: &[],
     eventer_name: "webHook",
     // One event per request: with more the timeout of a delivery would depend on their number.
@@ -41,7 +42,7 @@ pub(super) const KIND: Kind = Kind {
         max_bytes: Some(ByteSize::mib(1)),
         max_wait: Some(Span::from_secs(0)),
     },
-    options: super::options::names::<Options>,
+    options: super::options::describe::<Options>,
     build: |map, context| Ok(Box::new(Webhook::new(super::options::parse(map)?, context)?)),
     redact: super::options::redact::<Options>,
     from_uri: eventer::translate,
@@ -118,7 +119,7 @@ impl Webhook {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
-        match exchange(&self.client, request).await {
+        match exchange(&self.client, request, &envelope.redaction).await {
             Ok(reply) => reply.outcome(self.options.conflict, &envelope.redaction),
             Err(outcome) => outcome,
         }

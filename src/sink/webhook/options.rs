@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::setting::Secret;
@@ -14,7 +15,7 @@ use crate::sink::options::{now, wrong};
 use crate::sink::target::Target;
 
 /// `options` of a sink of kind `webhook`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Options {
     /// Where the requests go.
@@ -43,7 +44,7 @@ pub(super) struct Options {
 }
 
 /// Where the template of a body comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum BodySource {
     /// A `ConfigMap` of the cluster.
@@ -55,7 +56,7 @@ pub(super) enum BodySource {
 }
 
 /// One text of a `ConfigMap`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfigMapKey {
     pub(super) namespace: String,
@@ -66,7 +67,7 @@ pub(super) struct ConfigMapKey {
 }
 
 /// What goes into one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Format {
     /// One event.

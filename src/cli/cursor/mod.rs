@@ -1,10 +1,15 @@
-//! `cursor list` and `cursor show SINK`.
+//! `cursor`: how far sinks have got, and changes of it.
+
+mod change;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
+use self::change::{Action, ChangeArgs, SeekArgs};
+use super::exit::Failure;
 use super::output::{self, Format, OutputArgs, Palette, Table, Tone};
 use super::target::{ReadError, TargetArgs};
+use super::wait_for;
 use crate::relay::CursorStatus;
 
 /// Arguments of `cursor`.
@@ -39,26 +44,44 @@ pub enum CursorCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Move the cursors of a sink: back delivers again, forward skips
+    ///
+    /// The sink is halted meanwhile; the others go on. What is skipped is noted in `audit`.
+    Seek(SeekArgs),
+    /// Stop deliveries to a sink until they are resumed; its records wait in the log
+    Pause(ChangeArgs),
+    /// Let a sink go on; one that is held or waits tries again at once
+    Resume(ChangeArgs),
+    /// Remove what is known of a sink that is not configured any more
+    Forget(ChangeArgs),
 }
 
 /// Runs the command and prints its result.
-pub async fn run(args: CursorArgs) -> Result<(), ReadError> {
-    let now = Timestamp::now();
-    let text = match args.command {
-        CursorCommand::List { target, output } => {
-            let cursors = target.cursors().await?;
-            match output.output {
-                Format::Json => output::json(&cursors)?,
-                Format::Table => list(&cursors, now, Palette::of_stdout()),
-            }
-        }
-        CursorCommand::Show { sink, target, output } => {
-            let cursors = target.cursors_of(&sink).await?;
-            match output.output {
-                Format::Json => output::json(&cursors)?,
-                Format::Table => show(&sink, &cursors, now),
-            }
-        }
+pub(super) fn run(args: CursorArgs) -> Result<(), Failure> {
+    match args.command {
+        CursorCommand::List { target, output } => wait_for(print_all(&target, output)),
+        CursorCommand::Show { sink, target, output } => wait_for(print_one(&sink, &target, output)),
+        CursorCommand::Seek(args) => change::seek(&args),
+        CursorCommand::Pause(args) => change::act(Action::Pause, &args),
+        CursorCommand::Resume(args) => change::act(Action::Resume, &args),
+        CursorCommand::Forget(args) => change::act(Action::Forget, &args),
+    }
+}
+
+async fn print_all(target: &TargetArgs, output: OutputArgs) -> Result<(), ReadError> {
+    let cursors = target.cursors().await?;
+    let text = match output.output {
+        Format::Json => output::json(&cursors)?,
+        Format::Table => list(&cursors, Timestamp::now(), Palette::of_stdout()),
+    };
+    Ok(output::print(&text)?)
+}
+
+async fn print_one(sink: &str, target: &TargetArgs, output: OutputArgs) -> Result<(), ReadError> {
+    let cursors = target.cursors_of(sink).await?;
+    let text = match output.output {
+        Format::Json => output::json(&cursors)?,
+        Format::Table => show(sink, &cursors, Timestamp::now()),
     };
     Ok(output::print(&text)?)
 }

@@ -1,0 +1,115 @@
+//! What an operator can do to a running relay.
+//!
+//! Invariants:
+//! 1. Every change leaves an audit entry, which is durable no later than the change.
+//! 2. With `dry_run` the same is said and nothing is done.
+//! 3. A sink is halted before its cursors are moved, and no other sink is.
+
+mod at_rest;
+mod places;
+mod seek;
+mod sinks;
+
+pub use at_rest::{offline_changes, offline_forget, offline_pause, offline_seek};
+pub use places::Target;
+pub(crate) use places::find;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cursor::{AuditEntry, State};
+use crate::log::LogError;
+use crate::sink::SinkError;
+
+/// Who asks for a change, and whether only to see what it would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// From where: an address, or a user.
+    pub from: String,
+    /// Whether nothing is to be done.
+    pub dry_run: bool,
+}
+
+/// What a change did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// What was asked for: `cursor seek`.
+    pub action: String,
+    /// With what: the name of a sink.
+    pub subject: String,
+    /// How it was before.
+    pub before: String,
+    /// How it is afterwards.
+    pub after: String,
+    /// What follows from it.
+    pub effect: String,
+    /// Whether nothing was done.
+    pub dry_run: bool,
+}
+
+/// Why nothing was changed. One line, with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such sink.
+    #[error("there is no sink {name:?}; there are: {known}")]
+    UnknownSink {
+        /// As written.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// There is no such stream.
+    #[error("there is no stream {name:?}; there are: {known}")]
+    UnknownStream {
+        /// As written.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// It is in the configuration.
+    #[error("sink {0:?} is configured; take it out of the configuration before it is forgotten")]
+    Configured(String),
+    /// There is no log yet.
+    #[error("the relay is starting; ask again when it runs")]
+    NotRunning,
+    /// The sink cannot be built.
+    #[error("sink {name:?}: {cause}")]
+    Sink {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        cause: SinkError,
+    },
+    /// The log or the state has failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Change {
+    /// Keeps it as an audit entry, durably, unless nothing was done.
+    async fn note(&self, state: &State, order: &Order) -> Result<(), LogError> {
+        if order.dry_run {
+            return Ok(());
+        }
+        let Self { action, subject, before, after, effect, .. } = self.clone();
+        tracing::info!(
+            action,
+            subject,
+            before,
+            after,
+            effect,
+            from = order.from,
+            "an operator has made a change"
+        );
+        let (at, from) = (Timestamp::now(), order.from.clone());
+        state.note_change(AuditEntry { at, from, action, subject, before, after, effect });
+        state.sync().await
+    }
+}
+
+/// `1 record`, `2 records`.
+fn records(count: u64) -> String {
+    if count == 1 { "1 record".to_owned() } else { format!("{count} records") }
+}

@@ -1,0 +1,241 @@
+//! What an operator does to a running relay and to the directory of a stopped one: pause, resume, seek,
+//! forget, try. A dry run says the same and does nothing; without the token nothing happens; every change
+//! leaves an audit entry.
+
+#![allow(clippy::expect_used)] // a test fails where an expectation is not met
+
+mod harness;
+
+use std::path::PathBuf;
+
+use harness::{PATIENCE, Setup, all_done, program, status_when};
+use http::StatusCode;
+use kube_event_relay::cursor::AuditEntry;
+use kube_event_relay::relay::{Change, SinkState};
+use rig::{Cluster, Receiver, Relay};
+use serde::de::DeserializeOwned;
+
+const EVENTS: usize = 40;
+
+struct Bench {
+    cluster: Cluster,
+    oncall: Receiver,
+    archive: Receiver,
+    setup: Setup,
+}
+
+/// Where a command is sent.
+#[derive(Clone)]
+enum Place {
+    Running(String, PathBuf),
+    Stopped(PathBuf),
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let cluster = Cluster::start().await;
+        let (oncall, archive) = (Receiver::start(), Receiver::start());
+        let setup = Setup::new(cluster.folder(), cluster.kubeconfig_path())
+            .webhook("oncall", &oncall.url(), "")
+            .webhook("archive", &archive.url(), "");
+        Self { cluster, oncall, archive, setup }
+    }
+
+    /// A relay that has delivered these events.
+    async fn relay(&self, events: usize) -> Relay {
+        let relay = self.setup.relay().start();
+        self.cluster.client().create_events("default", events, 1).await;
+        status_when(&relay, |status| all_done(status, events)).await;
+        relay
+    }
+
+    async fn running(&self, relay: &Relay) -> Place {
+        Place::Running(relay.admin_url().await, self.setup.data().join("admin-token"))
+    }
+}
+
+impl Place {
+    fn run(&self, arguments: &[&str]) -> harness::Answer {
+        let place = match self {
+            Self::Running(url, token) => {
+                vec!["--server", url.as_str(), "--token-file", token.to_str().expect("UTF-8")]
+            }
+            Self::Stopped(data) => vec!["--data-dir", data.to_str().expect("UTF-8")],
+        };
+        program(&[arguments, &place].concat())
+    }
+
+    /// The JSON that a command prints.
+    fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
+        let answer = self.run(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(answer.code, Some(0), "{arguments:?}: {}", answer.stderr);
+        serde_json::from_str(&answer.stdout).expect("JSON")
+    }
+
+    /// Makes a change, which does what its dry run said.
+    fn change(&self, arguments: &[&str]) -> Change {
+        let said: Change = self.ask(&[arguments, &["--dry-run"]].concat());
+        assert!(said.dry_run);
+        let done: Change = self.ask(arguments);
+        assert_eq!(Change { dry_run: false, ..said }, done, "{arguments:?}");
+        done
+    }
+}
+
+fn versions(receiver: &Receiver) -> Vec<u64> {
+    let version = |request: rig::Received| {
+        let json = request.json();
+        json["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok())
+    };
+    receiver.requests().into_iter().filter_map(version).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_sink_waits_and_goes_on_where_it_stopped() {
+    let bench = Bench::start().await;
+    let relay = bench.relay(EVENTS).await;
+    let place = bench.running(&relay).await;
+    let change = place.change(&["cursor", "pause", "oncall"]);
+    assert_eq!((change.before.as_str(), change.after.as_str()), ("running", "paused"));
+    bench.cluster.client().create_events("default", EVENTS, 2).await;
+    let waiting = |status: &kube_event_relay::relay::Status| {
+        status.sinks[0].lag_records == EVENTS as u64 && status.sinks[1].lag_records == 0
+    };
+    let status = status_when(&relay, waiting).await;
+    assert_eq!(status.sinks[0].state, SinkState::Paused);
+    assert_eq!(bench.oncall.count(), EVENTS, "nothing goes to a paused sink");
+
+    // It stays paused across a restart.
+    assert!(relay.terminate().await.success());
+    let stopped = Place::Stopped(bench.setup.data());
+    let change = stopped.change(&["cursor", "pause", "archive"]);
+    assert_eq!(change.before, "running");
+    stopped.change(&["cursor", "resume", "archive"]);
+    let relay = bench.setup.relay().start();
+    let place = bench.running(&relay).await;
+    let status = status_when(&relay, waiting).await;
+    assert_eq!(status.sinks[0].state, SinkState::Paused);
+    assert_eq!(bench.oncall.count(), EVENTS);
+    place.change(&["cursor", "resume", "oncall"]);
+    status_when(&relay, |status| all_done(status, 2 * EVENTS)).await;
+    let versions = versions(&bench.oncall);
+    assert_eq!(versions.len(), 2 * EVENTS);
+    assert!(versions.is_sorted_by(|before, after| before < after), "in order, each once");
+
+    let entries: Vec<AuditEntry> = place.ask(&["audit"]);
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["cursor pause", "cursor pause", "cursor resume", "cursor resume"]);
+    assert!(entries[0].from.starts_with("127.0.0.1:"), "{entries:?}");
+    assert!(entries[1].from.ends_with("at the data directory"), "{entries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_goes_where_it_is_sent() {
+    let bench = Bench::start().await;
+    let relay = bench.relay(EVENTS).await;
+    let all = versions(&bench.oncall);
+    let place = bench.running(&relay).await;
+
+    let back = place.change(&["cursor", "seek", "oncall", "--back", "7"]);
+    assert_eq!(back.effect, "7 records are delivered again");
+    let wait = |count: usize| bench.oncall.wait_for(PATIENCE, move |got| got.len() >= count);
+    wait(EVENTS + 7).await;
+    assert_eq!(versions(&bench.oncall)[EVENTS..], all[EVENTS - 7..]);
+
+    status_when(&relay, |status| all_done(status, EVENTS)).await;
+    let version = all[10].to_string();
+    place.change(&["cursor", "seek", "oncall", "--to-rv", &version]);
+    wait(2 * EVENTS + 7 - 10).await;
+    assert_eq!(versions(&bench.oncall)[EVENTS + 7..], all[10..]);
+
+    status_when(&relay, |status| all_done(status, EVENTS)).await;
+    let beginning: Change = place.ask(&["cursor", "seek", "oncall", "--since", "2h", "--dry-run"]);
+    assert_eq!(beginning.effect, format!("{EVENTS} records are delivered again"));
+    assert_eq!(bench.archive.count(), EVENTS, "other sinks have noticed nothing");
+
+    // What waits can be skipped, and that is noted.
+    place.change(&["cursor", "pause", "oncall"]);
+    bench.oncall.clear();
+    bench.cluster.client().create_events("default", 5, 2).await;
+    status_when(&relay, |status| status.sinks[0].lag_records == 5).await;
+    let skip = place.change(&["cursor", "seek", "oncall", "--skip", "2"]);
+    assert_eq!(skip.effect, "2 records are skipped and never delivered");
+    place.change(&["cursor", "resume", "oncall"]);
+    status_when(&relay, |status| all_done(status, EVENTS + 5)).await;
+    assert_eq!(bench.oncall.count(), 3);
+    let entries: Vec<AuditEntry> = place.ask(&["audit"]);
+    assert!(entries.iter().any(|entry| entry.effect == skip.effect), "{entries:?}");
+
+    // The same in the directory of a stopped relay.
+    assert!(relay.terminate().await.success());
+    bench.oncall.clear();
+    let stopped = Place::Stopped(bench.setup.data());
+    let seek = stopped.change(&["cursor", "seek", "oncall", "--beginning"]);
+    assert_eq!(seek.effect, format!("{} records are delivered again", EVENTS + 5));
+    let relay = bench.setup.relay().start();
+    status_when(&relay, |status| all_done(status, EVENTS + 5)).await;
+    assert_eq!(bench.oncall.count(), EVENTS + 5);
+    assert_eq!(versions(&bench.oncall)[..EVENTS], all);
+    let elsewhere = bench.running(&relay).await.run(&["cursor", "seek", "pager", "--end"]);
+    assert_eq!(elsewhere.code, Some(1));
+    assert!(elsewhere.stderr.contains("there is no sink \"pager\"; there are: archive, oncall"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_is_tried_and_one_that_is_gone_is_forgotten() {
+    let bench = Bench::start().await;
+    let relay = bench.relay(3).await;
+    let place = bench.running(&relay).await;
+    let answer = place.run(&["sink", "test", "oncall"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert!(answer.stdout.contains("answer   HTTP 200 OK"), "{}", answer.stdout);
+    let test = bench.oncall.requests().pop().expect("a request").json();
+    assert_eq!(test["reason"], "RelayTest");
+    status_when(&relay, |status| status.sinks[0].delivered == 3).await;
+
+    let configured = place.run(&["cursor", "forget", "oncall"]);
+    assert!(configured.stderr.contains("take it out of the configuration"), "{configured:?}");
+    assert!(relay.terminate().await.success());
+    let stopped = Place::Stopped(bench.setup.data());
+    let change = stopped.change(&["cursor", "forget", "archive"]);
+    assert_eq!(change.after, "unknown");
+    let cursors: Vec<serde_json::Value> = stopped.ask(&["cursor", "list"]);
+    assert_eq!(cursors.len(), 1);
+    assert_eq!(stopped.run(&["cursor", "forget", "archive"]).code, Some(1));
+}
+
+/// No route that changes anything answers without the token, and reads do.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_need_the_token() {
+    let bench = Bench::start().await;
+    let relay = bench.relay(1).await;
+    let url = relay.admin_url().await;
+    let document = relay.get_json("/api/v1/openapi.json").await;
+    let client = reqwest::Client::new();
+    let mut changes = 0;
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            if method == "get" {
+                assert!(operation.get("security").is_none(), "{method} {path} is open");
+                continue;
+            }
+            changes += 1;
+            let path = path.replace("{sink}", "oncall");
+            let method: http::Method = method.to_uppercase().parse().expect("a method");
+            let ask = || {
+                let body = serde_json::json!({"to": "beginning"});
+                client.request(method.clone(), format!("{url}{path}")).json(&body)
+            };
+            let without = ask().send().await.expect("an answer");
+            assert_eq!(without.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+            assert_eq!(without.headers()["www-authenticate"], "Bearer");
+            let wrong = ask().bearer_auth("0".repeat(64)).send().await.expect("an answer");
+            assert_eq!(wrong.status(), StatusCode::FORBIDDEN, "{method} {path}");
+            assert!(operation.get("security").is_some(), "{method} {path} says so");
+        }
+    }
+    assert!(changes >= 5, "{changes}");
+    let entries: Vec<AuditEntry> = bench.running(&relay).await.ask(&["audit"]);
+    assert!(entries.is_empty(), "{entries:?}");
+    assert_eq!(bench.oncall.count(), 1);
+}
