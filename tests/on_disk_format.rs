@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use kube_event_relay::cursor::{Group, Usage};
+use kube_event_relay::cursor::{AuditEntry, Group, Usage};
 use kube_event_relay::event::{Position, StreamId};
 use stored::independent;
 use stored::{check, contents, package};
@@ -140,6 +140,13 @@ fn read_newer_entries(directory: &Path) {
     let groups =
         groups.filter_map(|(place, kept)| Some((("oncall".to_owned(), place), group(&kept?))));
     assert_eq!(state.groups, groups.collect());
+    assert_eq!(state.paused, contents::PAUSED);
+    let changes = contents::changes().into_iter().zip(0..);
+    let changes = changes.map(|(change, number)| {
+        let AuditEntry { at, from, action, subject, before, after, effect } = change;
+        (number, (at.as_millisecond(), [from, action, subject, before, after, effect]))
+    });
+    assert_eq!(state.changes, changes.collect());
 }
 
 fn group(group: &Group) -> independent::Group {
@@ -188,11 +195,13 @@ fn the_examples_of_the_description_are_right() {
     let head = independent::Head { first_number: 70_000, first_sequence: 1_234_567 };
     assert_eq!(independent::head(&example("head")[0]), head);
 
-    let all: independent::Pairs =
-        ["cursor", "gap", "mark", "revision", "letter", "usage", "ahead", "group"]
-            .into_iter()
-            .flat_map(pairs)
-            .collect();
+    let all: independent::Pairs = [
+        "cursor", "gap", "mark", "revision", "letter", "usage", "ahead", "group", "paused",
+        "change",
+    ]
+    .into_iter()
+    .flat_map(pairs)
+    .collect();
     let state = independent::state(&all);
     let cursor = independent::Cursor {
         position: Some(at("4711")),
@@ -234,6 +243,10 @@ fn the_examples_of_the_description_are_right() {
         due: 1_700_000_060_456,
     };
     assert_eq!(state.groups, BTreeMap::from([((sink.clone(), 3), group)]));
+    assert_eq!(state.paused, ["oncall"]);
+    let texts = ["10.0.0.7:4711", "cursor pause", "oncall", "running", "paused", "waits"];
+    let change = (1_700_000_000_456, texts.map(str::to_owned));
+    assert_eq!(state.changes, BTreeMap::from([(7, change)]));
     let reason = "400 Bad Request".to_owned();
     let letter = independent::Letter {
         sink,

@@ -152,6 +152,11 @@ impl Client {
         self.ask(self.request(Method::POST, CHANGE_TIMEOUT, &["sinks", sink, "test"])).await
     }
 
+    /// Has the configuration file read again.
+    pub async fn reload(&self, dry_run: bool) -> Result<Change, ClientError> {
+        self.change(Method::POST, &["config", "reload"], dry_run).await
+    }
+
     /// Stops deliveries to a sink.
     pub async fn pause(&self, sink: &str, dry_run: bool) -> Result<Change, ClientError> {
         self.change(Method::POST, &["sinks", sink, "pause"], dry_run).await
@@ -259,7 +264,7 @@ fn chain(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::fixture::{FixedRelay, record, status, token, verification};
+    use super::super::server::fixture::{FixedRelay, admin, record, status, verification};
     use super::super::{AdminConfig, serve};
     use super::*;
     use crate::telemetry::Metrics;
@@ -273,7 +278,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let relay = FixedRelay { status: status(), ready: Ok(()), alive: Ok(()), busy: false };
-        tokio::spawn(serve(listener, relay, Arc::new(Metrics::new()), token(), stop.clone()));
+        tokio::spawn(serve(listener, relay, admin(Arc::new(Metrics::new())), stop.clone()));
         (Client::new(&format!("http://{address}/")).expect("an address"), stop.drop_guard())
     }
 

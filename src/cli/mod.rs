@@ -4,6 +4,7 @@
 //! kube-eventer's command line; otherwise it has commands of its own.
 
 pub mod audit;
+mod change;
 mod config;
 pub mod confirm;
 pub mod cursor;
@@ -12,6 +13,7 @@ mod exit;
 pub mod log;
 mod migrate;
 pub mod output;
+mod reload;
 mod run;
 mod sink;
 pub mod status;

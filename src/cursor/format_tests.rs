@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Cursor, DeadLetter, Group, State, Usage};
+use super::{AuditEntry, Cursor, DeadLetter, Group, State, Usage};
 use crate::event::{Header, Position, Record, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -45,7 +45,14 @@ const GROUP: [&str; 2] = [
      030000107b226b696e64223a224576656e74227d02fdf6d0ca9f17030000fd90d3ca9f17030000fd50a8cc9f17\
      030000",
 ];
-const ENTRIES: [[&str; 2]; 8] = [CURSOR, GAP, MARK, REVISION, LETTER, USAGE, AHEAD, GROUP];
+const PAUSED: [&str; 2] = ["0900066f6e63616c6c", "01"];
+const AUDIT: [&str; 2] = [
+    "0a0000000000000007",
+    "01fd90d3ca9f170300000d31302e302e302e373a343731310c637572736f72207061757365066f6e63616c6c0772\
+     756e6e696e6706706175736564057761697473",
+];
+const ENTRIES: [[&str; 2]; 10] =
+    [CURSOR, GAP, MARK, REVISION, LETTER, USAGE, AHEAD, GROUP, PAUSED, AUDIT];
 
 /// The quota of `USAGE`.
 const QUOTA: &str = "dingtalk:1a7674eb4ee78df7";
@@ -139,6 +146,18 @@ fn ahead() -> Vec<Position> {
     vec![position("4715"), position("4720")]
 }
 
+fn change() -> AuditEntry {
+    AuditEntry {
+        at: time(456),
+        from: "10.0.0.7:4711".to_owned(),
+        action: "cursor pause".to_owned(),
+        subject: "oncall".to_owned(),
+        before: "running".to_owned(),
+        after: "paused".to_owned(),
+        effect: "waits".to_owned(),
+    }
+}
+
 /// A state database with these entries.
 fn write(directory: &Path, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
     let database = Database::open(&directory.join("state"), SEGMENT_TUNING).expect("open");
@@ -172,6 +191,8 @@ async fn entries_of_format_1_read_back() {
     assert_eq!(state.ahead("oncall", &stream), ahead());
     assert_eq!(state.groups("oncall"), [(3, group())]);
     assert_eq!(state.grouped("oncall"), 2);
+    assert!(state.is_paused("oncall") && !state.is_paused("archive"));
+    assert_eq!(state.changes(), [change()]);
     state.close().await.expect("close");
 }
 
@@ -183,13 +204,17 @@ async fn entries_are_written_as_format_1_was() {
     state.move_cursor_with("oncall", &stream, cursor(), ahead());
     state.note_usage(QUOTA, usage());
     state.put_groups("oncall", vec![(3, Some(group()))]);
+    state.set_paused("oncall", true);
+    // The number of the one that is shown.
+    (0..7).for_each(|_| state.note_change(change()));
+    state.note_change(change());
     state.set_complete_until(&stream, time(456));
     state.note_frontier(&stream, &position("4800"));
     state.report_gap(&stream, gap()).expect("report");
     state.close().await.expect("close");
     let path = directory.path().join("state");
     let database = Database::open_existing(&path, SEGMENT_TUNING).expect("open");
-    for [key, value] in [CURSOR, GAP, MARK, USAGE, AHEAD, GROUP] {
+    for [key, value] in [CURSOR, GAP, MARK, USAGE, AHEAD, GROUP, PAUSED, AUDIT] {
         let stored = database.get(&bytes(key)).expect("read").expect(key);
         assert_eq!(&stored[..], bytes(value), "{key}");
     }
@@ -220,7 +245,7 @@ async fn cursors_of_a_copy_of_format_1_are_taken() {
 /// It is intact: moving it aside would lose it for the version that can read it.
 #[tokio::test]
 async fn a_newer_entry_is_refused_and_left_where_it_is() {
-    for newer in [CURSOR, GAP, MARK, REVISION, USAGE, AHEAD, GROUP] {
+    for newer in [CURSOR, GAP, MARK, REVISION, USAGE, AHEAD, GROUP, PAUSED, AUDIT] {
         let directory = tempfile::tempdir().expect("tempdir");
         let mut value = bytes(newer[1]);
         value[0] = 2;

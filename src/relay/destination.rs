@@ -36,17 +36,18 @@ pub(crate) struct Destination {
 /// Builds every sink, or names the one that cannot be built. Connects to nothing.
 pub(crate) fn build_all(
     configs: &[SinkConfig],
+    windows: &Windows,
     context: &SinkContext,
 ) -> Result<Vec<Destination>, RelayError> {
     let mut names = HashSet::new();
-    let (share, windows) = (share_of_one(configs.len()), Windows::default());
+    let share = share_of_one(configs.len());
     configs
         .iter()
         .map(|config| {
             if !names.insert(config.name.as_str()) {
                 return Err(RelayError::DuplicateSink(config.name.clone()));
             }
-            build(config, share, &windows, context)
+            build(config, share, windows, context)
                 .map_err(|cause| RelayError::Sink { name: config.name.clone(), cause })
         })
         .collect()
@@ -127,7 +128,10 @@ mod tests {
     fn a_sink_that_cannot_be_built_is_named() {
         let config: SinkConfig =
             serde_json::from_str(r#"{"name":"oncall","kind":"no-such-kind"}"#).expect("a sink");
-        let error = build_all(&[config], &context()).err().expect("refused").to_string();
+        let error = build_all(&[config], &Windows::default(), &context())
+            .err()
+            .expect("refused")
+            .to_string();
         assert!(error.contains("oncall") && error.contains("no-such-kind"), "{error}");
     }
 

@@ -18,7 +18,7 @@ use super::destination::Destination;
 use super::error::RelayError;
 use super::outflow::Outflow;
 use super::report::SinkReport;
-use super::runner::Profile;
+use super::runner::{Profile, Windows};
 use super::shared::Shared;
 use super::status::SinkState;
 use crate::sink::{Sink, SinkConfig, SinkContext, SinkError};
@@ -29,6 +29,7 @@ pub(crate) type Posts = BTreeMap<String, Post>;
 /// All sinks of a relay. One change at a time.
 pub(crate) struct Outflows {
     shared: Arc<Shared>,
+    windows: Windows,
     context: SinkContext,
     posts: Mutex<Posts>,
     stop: CancellationToken,
@@ -53,11 +54,12 @@ impl Outflows {
     /// No sinks yet. What fails is told to `failures`; all runners stop with `stop`.
     pub(crate) fn new(
         shared: Arc<Shared>,
+        windows: Windows,
         context: SinkContext,
         stop: CancellationToken,
         failures: mpsc::UnboundedSender<RelayError>,
     ) -> Self {
-        Self { shared, context, posts: Mutex::default(), stop, failures }
+        Self { shared, windows, context, posts: Mutex::default(), stop, failures }
     }
 
     /// All sinks, for as long as nobody else may change them.
@@ -92,6 +94,11 @@ impl Outflows {
         let outflow = self.outflow(post);
         post.running = Some(self.spawn(outflow, post.profile.clone(), sink));
         Ok(())
+    }
+
+    /// Where the quotas of all sinks are kept.
+    pub(crate) fn windows(&self) -> &Windows {
+        &self.windows
     }
 
     /// What sinks are built with.

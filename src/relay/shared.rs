@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::observer::StreamReport;
 use super::report::{Identity, SinkReport};
 use super::status::FullReason;
+use super::storage::place_new_sinks;
 use crate::cursor::State;
-use crate::log::{DataDirectory, Log, LogConfig, Stream};
+use crate::log::{DataDirectory, Log, LogConfig, LogError, Stream};
 use crate::telemetry::Metrics;
 
 /// A running relay, as its parts see it.
@@ -79,6 +80,18 @@ impl Shared {
             None => sinks.push(report.clone()),
         }
         report
+    }
+
+    /// The sink is there no more.
+    pub(crate) fn remove_sink(&self, name: &str) {
+        let mut sinks = self.sinks.write().unwrap_or_else(PoisonError::into_inner);
+        sinks.retain(|sink| sink.name() != name);
+        self.metrics.forget_sink(name);
+    }
+
+    /// Gives sinks that were never there their place, durably: what arrives later is behind it.
+    pub(crate) async fn place_new_sinks(&self, sinks: &[&str]) -> Result<(), LogError> {
+        place_new_sinks(&self.state, self.all_streams(), sinks).await
     }
 
     /// Which limit the log has reached, while intake waits because it is full.

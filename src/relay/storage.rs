@@ -81,37 +81,38 @@ impl Storage {
     pub(crate) fn all_streams(&self) -> impl Iterator<Item = &Stream> {
         self.watched.iter().chain(&self.left_over)
     }
+}
 
-    /// Gives every sink a cursor in every stream where it has none, durably: what arrives later is
-    /// behind it even if the process dies at once.
-    pub(crate) async fn place_new_sinks(&self, sinks: &[&str]) -> Result<(), LogError> {
-        let now = Timestamp::now();
-        // A log with records but without a single cursor has lost them all: delivering again what is
-        // held is better than passing over what some sink had not received.
-        let lost = self.state.cursors().is_empty();
-        for stream in self.all_streams() {
-            let place = if lost {
-                begin_of(&stream.segments())
-            } else {
-                end_of(stream.frontier().as_ref())
-            };
-            if lost && stream.frontier().is_some() {
-                tracing::warn!(
-                    stream = %stream.id(),
-                    "no cursor is known for this log; every sink receives all that it holds"
-                );
-            }
-            for sink in sinks {
-                if self.state.cursor(sink, stream.id()).is_none() {
-                    let Place { position, sequence } = place.clone();
-                    let cursor = Cursor { position, sequence, updated_at: now };
-                    tell_place(sink, stream.id(), &cursor);
-                    self.state.move_cursor(sink, stream.id(), cursor);
-                }
+/// Gives every sink a cursor in every stream where it has none, durably: what arrives later is
+/// behind it even if the process dies at once.
+pub(crate) async fn place_new_sinks<'a>(
+    state: &State,
+    streams: impl Iterator<Item = &'a Stream>,
+    sinks: &[&str],
+) -> Result<(), LogError> {
+    let now = Timestamp::now();
+    // A log with records but without a single cursor has lost them all: delivering again what is
+    // held is better than passing over what some sink had not received.
+    let lost = state.cursors().is_empty();
+    for stream in streams {
+        let place =
+            if lost { begin_of(&stream.segments()) } else { end_of(stream.frontier().as_ref()) };
+        if lost && stream.frontier().is_some() {
+            tracing::warn!(
+                stream = %stream.id(),
+                "no cursor is known for this log; every sink receives all that it holds"
+            );
+        }
+        for sink in sinks {
+            if state.cursor(sink, stream.id()).is_none() {
+                let Place { position, sequence } = place.clone();
+                let cursor = Cursor { position, sequence, updated_at: now };
+                tell_place(sink, stream.id(), &cursor);
+                state.move_cursor(sink, stream.id(), cursor);
             }
         }
-        self.state.sync().await
     }
+    state.sync().await
 }
 
 /// Waits until the volume has room to open what is in the directory. Blocking.

@@ -19,9 +19,10 @@ use super::intake::{ClusterIdentity, Intake, concerns_all_streams, identify};
 use super::integrity::note_frontier;
 use super::observer::{PhaseReport, StreamReport, tell_phase};
 use super::outflows::Outflows;
+use super::runner::Windows;
 use super::shared::{Beat, Shared, Watched};
 use super::starting::Starting;
-use super::storage::Storage;
+use super::storage::{Storage, place_new_sinks};
 use super::upstream::{ClusterConfigMaps, Upstream};
 use crate::event::StreamId;
 use crate::log::LogConfig;
@@ -75,10 +76,12 @@ impl Relay {
             http: http_client()?,
             config_maps: Some(Arc::new(ClusterConfigMaps(upstream.clone()))),
         };
-        let destinations = build_all(&config.sinks, &context)?;
+        let windows = Windows::default();
+        let destinations = build_all(&config.sinks, &windows, &context)?;
         let RelayConfig { cluster, log, drain_deadline, .. } = config;
         Self::assemble(Assembly {
             context,
+            windows,
             cluster,
             log,
             drain_deadline,
@@ -92,7 +95,7 @@ impl Relay {
 
     pub(super) async fn assemble(assembly: Assembly) -> Result<Self, RelayError> {
         let Assembly { cluster, log: limits, drain_deadline, upstream, .. } = assembly;
-        let Assembly { context, destinations, metrics, starting, .. } = assembly;
+        let Assembly { context, windows, destinations, metrics, starting, .. } = assembly;
         let identity = identify(upstream.as_ref()).await;
         tell_identity(&identity);
         let uid = match &identity {
@@ -104,9 +107,9 @@ impl Relay {
             Storage::open(&path, uid, upstream.streams(), metrics.clone(), starting).await?;
         let names: Vec<_> =
             destinations.iter().map(|destination| destination.identity.name.as_str()).collect();
-        storage.place_new_sinks(&names).await?;
+        place_new_sinks(&storage.state, storage.all_streams(), &names).await?;
         let shared = Arc::new(share(cluster, limits, storage, metrics));
-        let mut relay = Self::idle(shared, context, drain_deadline);
+        let mut relay = Self::idle(shared, windows, context, drain_deadline);
         relay.start_sinks(destinations).await;
         // A log that is full stays closed: each start would otherwise take in a little more.
         look_after(&relay.shared).await?;
@@ -134,9 +137,15 @@ impl Relay {
         end.and(stopped)
     }
 
-    fn idle(shared: Arc<Shared>, context: SinkContext, drain_deadline: Span) -> Self {
+    fn idle(
+        shared: Arc<Shared>,
+        windows: Windows,
+        context: SinkContext,
+        drain_deadline: Span,
+    ) -> Self {
         let (stop, (failed, failures)) = (CancellationToken::new(), mpsc::unbounded_channel());
-        let outflows = Arc::new(Outflows::new(shared.clone(), context, stop.child_token(), failed));
+        let outflows =
+            Arc::new(Outflows::new(shared.clone(), windows, context, stop.child_token(), failed));
         Self {
             shared,
             stop,
@@ -230,6 +239,7 @@ impl Relay {
 /// What a relay is put together from.
 pub(super) struct Assembly {
     pub(super) context: SinkContext,
+    pub(super) windows: Windows,
     pub(super) cluster: String,
     pub(super) log: LogConfig,
     pub(super) drain_deadline: Span,

@@ -10,7 +10,7 @@ use super::eventer::EventerMetrics;
 use super::family::Registrar;
 use super::sink::SinkFamilies;
 use super::stream::StreamFamilies;
-use super::{LogMetrics, SinkMetrics, StreamMetrics};
+use super::{LogMetrics, ReloadMetrics, SinkMetrics, StreamMetrics};
 
 /// All metrics, in a registry of their own: `kube_event_relay_*`, kube-eventer's `eventer_*`, and
 /// `process_*`.
@@ -20,6 +20,7 @@ pub struct Metrics {
     log: LogMetrics,
     sink: SinkFamilies,
     stream: StreamFamilies,
+    reload: ReloadMetrics,
     eventer: EventerMetrics,
 }
 
@@ -45,9 +46,10 @@ impl Metrics {
         let log = LogMetrics::register(&registrar);
         let sink = SinkFamilies::register(&registrar);
         let stream = StreamFamilies::register(&registrar);
+        let reload = ReloadMetrics::register(&registrar);
         let eventer = EventerMetrics::register(&registrar, event_metrics);
         register_process(&registry);
-        Self { registry, log, sink, stream, eventer }
+        Self { registry, log, sink, stream, reload, eventer }
     }
 
     /// The text of `/metrics`.
@@ -66,6 +68,17 @@ impl Metrics {
     #[must_use]
     pub fn sink(&self, name: &str) -> SinkMetrics {
         self.sink.of(name)
+    }
+
+    /// The series of a sink end: it is there no more.
+    pub fn forget_sink(&self, name: &str) {
+        self.sink.forget(name);
+    }
+
+    /// Metrics of the configuration file.
+    #[must_use]
+    pub fn reload(&self) -> &ReloadMetrics {
+        &self.reload
     }
 
     /// Metrics of a stream.

@@ -5,6 +5,7 @@ mod family;
 mod log;
 mod logs;
 mod metrics;
+mod reload;
 mod sink;
 mod stream;
 
@@ -12,5 +13,6 @@ pub use eventer::{Class, EventFacts, EventerMetrics, classify};
 pub use log::LogMetrics;
 pub use logs::init_logs;
 pub use metrics::Metrics;
+pub use reload::ReloadMetrics;
 pub use sink::SinkMetrics;
 pub use stream::StreamMetrics;

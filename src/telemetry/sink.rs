@@ -78,6 +78,21 @@ impl SinkFamilies {
         }
     }
 
+    /// Series of a sink that is there no more end.
+    pub(super) fn forget(&self, name: &str) {
+        for counters in
+            [&self.delivered, &self.retried, &self.dead_lettered, &self.filtered, &self.lost]
+        {
+            // An error: there is no such series.
+            let _removed = counters.remove_label_values(&[name]);
+        }
+        for gauges in [&self.held, &self.throttled, &self.lag_records] {
+            let _removed = gauges.remove_label_values(&[name]);
+        }
+        let _removed = self.lag_seconds.remove_label_values(&[name]);
+        let _removed = self.delivery_seconds.remove_label_values(&[name]);
+    }
+
     pub(super) fn of(&self, name: &str) -> SinkMetrics {
         SinkMetrics {
             delivered: self.delivered.with_label_values(&[name]),

@@ -40,6 +40,12 @@ pub async fn fill(path: &Path) {
     for sink in contents::SINKS {
         state.put_groups(sink, contents::groups(sink));
     }
+    for sink in contents::PAUSED {
+        state.set_paused(sink, true);
+    }
+    for change in contents::changes() {
+        state.note_change(change);
+    }
     for (quota, usage) in contents::usages() {
         state.note_usage(quota, usage);
     }

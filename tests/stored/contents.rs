@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use kube_event_relay::cursor::{Cursor, DeadLetter, Group, Usage};
+use kube_event_relay::cursor::{AuditEntry, Cursor, DeadLetter, Group, Usage};
 use kube_event_relay::event::{Header, Position, Record, StreamId};
 use kube_event_relay::log::{Entry, Gap, NewRecord};
 
@@ -120,6 +120,23 @@ pub fn ahead(sink: &str, stream: &StreamId) -> Vec<Position> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Sinks that are paused. Golden directories made before there were any have none.
+pub const PAUSED: [&str; 1] = ["archive"];
+
+/// What operators have changed. Golden directories made before this was kept have nothing of it.
+pub fn changes() -> Vec<AuditEntry> {
+    let change = |hour: i64| AuditEntry {
+        at: Timestamp::from_second(1_767_225_600 + 3_600 * hour).expect("a time"),
+        from: format!("10.0.0.{hour}:4711"),
+        action: "cursor pause".to_owned(),
+        subject: "archive".to_owned(),
+        before: "running".to_owned(),
+        after: "paused".to_owned(),
+        effect: "its records wait in the log until it is resumed".to_owned(),
+    };
+    (0..3).map(change).collect()
 }
 
 /// Groups of a sink, each in a place. Golden directories made before there were any have none.

@@ -103,6 +103,9 @@ pub struct State {
     pub ahead: BTreeMap<(String, String), Vec<Position>>,
     /// By sink and place; those that are free are not here.
     pub groups: BTreeMap<(String, u16), Group>,
+    pub paused: Vec<String>,
+    /// By number: when, and six texts.
+    pub changes: BTreeMap<u64, (i64, [String; 6])>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -270,6 +273,18 @@ pub fn state(pairs: &Pairs) -> State {
                 let group = value.optional(group);
                 value.end();
                 state.groups.extend(group.map(|group| (place, group)));
+            }
+            9 => {
+                Bytes::stamped(value).end();
+                state.paused.push(key.name());
+            }
+            10 => {
+                let number = u64::from_be_bytes(key.take());
+                let mut value = Bytes::stamped(value);
+                let at = value.signed();
+                let texts = [(); 6].map(|()| value.text());
+                value.end();
+                state.changes.insert(number, (at, texts));
             }
             tag => panic!("tag {tag}"),
         }

@@ -60,6 +60,7 @@ impl From<ControlError> for Refusal {
                 StatusCode::NOT_FOUND
             }
             ControlError::Configured(_) => StatusCode::CONFLICT,
+            ControlError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::Sink { .. } | ControlError::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

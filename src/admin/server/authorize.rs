@@ -33,14 +33,14 @@ impl<O: Operations> FromRequestParts<Arc<Context<O>>> for Operator {
     ) -> Result<Self, Refusal> {
         let presented = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let presented = presented.and_then(bearer);
-        let place = context.token.path().display();
+        let place = context.admin.token.path().display();
         let Some(presented) = presented else {
             let text = format!(
                 "changes need the header `Authorization: Bearer TOKEN`; the token is in {place}"
             );
             return Err(Refusal(StatusCode::UNAUTHORIZED, text));
         };
-        match context.token.admits(presented) {
+        match context.admin.token.admits(presented) {
             Ok(true) => {}
             Ok(false) => {
                 let text = format!("this is not the token; it is in {place}");

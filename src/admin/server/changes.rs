@@ -57,6 +57,14 @@ pub(super) fn routes<O: Operations>() -> ApiRouter<Arc<Context<O>>> {
             }),
         )
         .api_route(
+            "/api/v1/config/reload",
+            post_with(reload::<O>, |op| {
+                op.id("reloadConfig").tag("relay").summary("Read the configuration file again").description(
+                    "Sinks are taken over; a file that is not accepted changes nothing.",
+                )
+            }),
+        )
+        .api_route(
             "/api/v1/sinks/{sink}/pause",
             post_with(pause::<O>, |op| {
                 op.id("pauseSink").tag("sinks").summary("Stop deliveries to a sink until they are resumed")
@@ -102,6 +110,14 @@ async fn forget<O: Operations>(
     Query(dry_run): Query<DryRun>,
 ) -> Changed {
     Ok(Json(context.relay.running()?.forget(&sink, &operator.order(dry_run)).await?))
+}
+
+async fn reload<O: Operations>(
+    State(context): Shared<O>,
+    operator: Operator,
+    Query(dry_run): Query<DryRun>,
+) -> Changed {
+    Ok(Json(context.admin.reloads.ask(operator.order(dry_run)).await?))
 }
 
 async fn pause<O: Operations>(

@@ -1,13 +1,16 @@
 //! A relay whose answers the tests choose.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
-use super::super::{AdminToken, Operations};
+use super::super::{Admin, AdminToken, Operations, Reloads};
 use crate::event::{Generation, ResourceVersion, StreamId};
 use crate::relay::{
     ControlError, CursorStatus, FoundRecord, LogStatus, LookupError, RelayHandle, SinkState,
     SinkStatus, Status, StreamStatus, Verification, VerifyRefusal,
 };
+use crate::telemetry::Metrics;
 
 pub(in crate::admin) struct FixedRelay {
     pub(in crate::admin) status: Status,
@@ -48,9 +51,10 @@ impl Operations for FixedRelay {
     }
 }
 
-/// A token that is not there.
-pub(in crate::admin) fn token() -> AdminToken {
-    AdminToken::of(std::path::Path::new("/nowhere"))
+/// An interface whose token is not there.
+pub(in crate::admin) fn admin(metrics: Arc<Metrics>) -> Admin {
+    let token = AdminToken::of(std::path::Path::new("/nowhere"));
+    Admin { metrics, token, reloads: Reloads::default() }
 }
 
 /// One healthy stream, complete until noon, and one idle sink named `on/call`.

@@ -20,17 +20,27 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{AdminToken, Operations};
+use super::{AdminToken, Operations, Reloads};
 use crate::telemetry::Metrics;
 
 /// How long requests in progress may take once the relay stops.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the admin interface is made of beside the relay.
+#[derive(Clone)]
+pub struct Admin {
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// Who may change the relay.
+    pub token: AdminToken,
+    /// Who reads the configuration file.
+    pub reloads: Reloads,
+}
+
 /// What every request handler needs.
 struct Context<O> {
     relay: O,
-    metrics: Arc<Metrics>,
-    token: AdminToken,
+    admin: Admin,
 }
 
 /// Serves until `stop`, and then lets requests in progress finish for five seconds.
@@ -39,15 +49,14 @@ struct Context<O> {
 pub async fn serve(
     listener: TcpListener,
     relay: impl Operations,
-    metrics: Arc<Metrics>,
-    token: AdminToken,
+    admin: Admin,
     stop: CancellationToken,
 ) {
     match listener.local_addr() {
         Ok(address) => tracing::info!(%address, "admin listening"),
         Err(error) => tracing::warn!(%error, "admin listening, but its address is unknown"),
     }
-    let routes = routes::all(Arc::new(Context { relay, metrics, token }));
+    let routes = routes::all(Arc::new(Context { relay, admin }));
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let server =
         axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -68,7 +77,7 @@ pub async fn serve(
 #[cfg(test)]
 mod tests {
     use super::super::AdminConfig;
-    use super::fixture::{FixedRelay, record, status, token, verification};
+    use super::fixture::{FixedRelay, admin, record, status, verification};
     use super::*;
     use crate::relay::{FoundRecord, Verification};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -86,8 +95,7 @@ mod tests {
         let listener = AdminConfig { listen }.bind().await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (metrics, stop) = (Arc::new(Metrics::new()), CancellationToken::new());
-        let task =
-            tokio::spawn(serve(listener, relay, Arc::clone(&metrics), token(), stop.clone()));
+        let task = tokio::spawn(serve(listener, relay, admin(Arc::clone(&metrics)), stop.clone()));
         Server { address, metrics, stop, task }
     }
 

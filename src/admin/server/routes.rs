@@ -58,7 +58,7 @@ async fn readyz<O: Operations>(
 }
 
 async fn metrics<O: Operations>(State(context): Shared<O>) -> Response {
-    answer::metrics(context.metrics.render())
+    answer::metrics(context.admin.metrics.render())
 }
 
 async fn unknown_path(uri: Uri) -> Refusal {

@@ -4,6 +4,7 @@
 
 mod event;
 mod explain;
+mod reload;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -35,6 +36,11 @@ enum ConfigCommand {
         #[command(flatten)]
         subject: Subject,
     },
+    /// Have a running relay read its configuration file again
+    ///
+    /// It does so by itself within seconds when the file changes, and on SIGHUP. Sinks are taken over; a file that
+    /// is not accepted changes nothing.
+    Reload(reload::ReloadArgs),
     /// Say of each sink which rule lets an event pass, or stops it
     ///
     /// The event comes from a file, or from the log: of a running relay, or with --data-dir of a stopped one.
@@ -59,6 +65,7 @@ pub(super) fn run(args: ConfigArgs) -> Result<(), Failure> {
         ConfigCommand::Check(subject) => check(subject)?,
         ConfigCommand::Show(subject) => show(subject)?,
         ConfigCommand::Convert { with_secrets, subject } => convert(subject, with_secrets)?,
+        ConfigCommand::Reload(args) => return reload::run(&args),
         ConfigCommand::Explain(args) => explain::explain(args)?,
     };
     output::print(&text).map_err(Failure::failed)

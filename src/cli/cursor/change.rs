@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::cli::exit::Failure;
-use crate::cli::output::{self, Format, OutputArgs};
+use crate::cli::output::OutputArgs;
 use crate::cli::target::TargetArgs;
-use crate::cli::{confirm, wait_for};
+use crate::cli::{change, confirm, wait_for};
 use crate::event::{ResourceVersion, StreamId};
 use crate::relay::{self, Change, Order, Target};
 use crate::setting::Span;
@@ -164,19 +164,8 @@ impl ChangeArgs {
                 return Err(Failure::failed("nothing was changed"));
             }
         }
-        let change = make(self.dry_run)?;
-        let text = match self.output.output {
-            Format::Json => output::json(&change).map_err(Failure::failed)?,
-            Format::Table => show(&change),
-        };
-        output::print(&text).map_err(Failure::failed)
+        change::print(&make(self.dry_run)?, self.output)
     }
-}
-
-fn show(change: &Change) -> String {
-    let Change { action, subject, before, after, effect, dry_run } = change;
-    let note = if *dry_run { " (nothing was done)" } else { "" };
-    format!("{action} {subject}{note}\nbefore  {before}\nafter   {after}\neffect  {effect}\n")
 }
 
 #[cfg(test)]
@@ -216,24 +205,5 @@ mod tests {
         assert_eq!(target(&["--since", moment]).expect("a place"), expected);
         let error = target(&["--since", "yesterday"]).expect_err("no time").to_string();
         assert!(error.contains("neither an age"), "{error}");
-    }
-
-    #[test]
-    fn a_change_is_shown_line_by_line() {
-        let change = Change {
-            action: "cursor seek".into(),
-            subject: "oncall".into(),
-            before: "all-namespaces 0.41".into(),
-            after: "all-namespaces 0.12".into(),
-            effect: "29 records are delivered again".into(),
-            dry_run: true,
-        };
-        let expected = "\
-cursor seek oncall (nothing was done)
-before  all-namespaces 0.41
-after   all-namespaces 0.12
-effect  29 records are delivered again
-";
-        assert_eq!(show(&change), expected);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::admin::{self, AdminConfig, AdminToken};
+use crate::admin::{self, Admin, AdminConfig, AdminToken, Reloads};
 use crate::event::Match;
 use crate::log::{LogConfig, WhenFull};
 use crate::relay::{Relay, RelayConfig, RelayError, RelayHandle, Starting, Status};
@@ -42,8 +42,9 @@ impl RunningRelay {
         let config = config(directory, api_server, sinks);
         let relay = Relay::start(config, Arc::clone(&metrics), Starting::default()).await?;
         let (handle, stop) = (relay.handle(), CancellationToken::new());
-        let token = AdminToken::of(directory);
-        let server = admin::serve(admin, handle.clone(), metrics, token, stop.clone());
+        let (token, reloads) = (AdminToken::of(directory), Reloads::default());
+        let shown = Admin { metrics, token, reloads };
+        let server = admin::serve(admin, handle.clone(), shown, stop.clone());
         Ok(Self {
             handle,
             admin: format!("http://{address}"),

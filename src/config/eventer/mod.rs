@@ -11,7 +11,7 @@ mod sinks;
 mod usage;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::flags::{Origin, Value};
@@ -55,13 +55,19 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads and checks the file. A verbosity on the command line wins over the file's.
-    pub fn load(self) -> Result<Loaded, ConfigError> {
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
         let mut loaded = Config::from_file(&self.path)?;
         if let Some(verbosity) = self.verbosity {
             loaded.config.telemetry.verbosity = verbosity;
         }
-        loaded.warnings.splice(0..0, self.warnings);
+        loaded.warnings.splice(0..0, self.warnings.iter().cloned());
         Ok(loaded)
     }
 }

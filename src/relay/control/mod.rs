@@ -7,6 +7,7 @@
 
 mod at_rest;
 mod places;
+mod reconfigure;
 mod seek;
 mod sinks;
 
@@ -71,6 +72,9 @@ pub enum ControlError {
     /// It is in the configuration.
     #[error("sink {0:?} is configured; take it out of the configuration before it is forgotten")]
     Configured(String),
+    /// The configuration is not accepted; the one that was there stays.
+    #[error("{0}; the configuration stays as it was")]
+    Refused(String),
     /// There is no log yet.
     #[error("the relay is starting; ask again when it runs")]
     NotRunning,

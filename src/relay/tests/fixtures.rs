@@ -259,6 +259,7 @@ impl Running {
         let context = SinkContext { cluster: "test".into(), http, config_maps: None };
         let assembly = Assembly {
             context,
+            windows: Windows::default(),
             cluster: "test".to_owned(),
             log,
             drain_deadline: Span::from_millis(500),
