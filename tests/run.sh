@@ -59,6 +59,7 @@ tests/rig/search/build.sh opensearch-3 || [ $? = 3 ]
 tests/rig/influxdb.sh
 tests/rig/install.sh mariadbd mariadb-server-core
 tests/rig/install.sh my_print_defaults mariadb-client-core
+tests/rig/install.sh chromedriver chromium-driver
 step "clients of other services"
 tests/clients/run.sh
 step "building the tests"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Clients of services that others wrote, for tests/chat_fakes and tests/honeycomb.rs: installs them below target/clients, once, and
+# Clients that others wrote, for tests/chat_fakes, tests/honeycomb.rs and tests/openapi.rs: installs them below target/clients, once, and
 # runs one of the scripts.
 #
 #   tests/clients/run.sh                       installs them

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use aide::axum::ApiRouter;
 use aide::axum::routing::{delete_with, post_with};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
 use super::answer::Refusal;
 use super::authorize::Operator;
+use super::extract::{Body, Path, Query};
 use super::reads::SinkPath;
 use crate::admin::Operations;
 use crate::event::StreamId;
@@ -97,7 +98,7 @@ async fn seek<O: Operations>(
     operator: Operator,
     Path(SinkPath { sink }): Path<SinkPath>,
     Query(dry_run): Query<DryRun>,
-    Json(Seek { to, stream }): Json<Seek>,
+    Body(Seek { to, stream }): Body<Seek>,
 ) -> Changed {
     let relay = context.relay.running()?;
     Ok(Json(relay.seek(&sink, stream.as_ref(), &to, &operator.order(dry_run)).await?))

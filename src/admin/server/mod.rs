@@ -4,6 +4,8 @@ mod answer;
 mod authorize;
 mod changes;
 mod document;
+mod extract;
+mod page;
 mod reads;
 mod routes;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aide::axum::ApiRouter;
 use aide::axum::routing::get_with;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::answer::Refusal;
+use super::extract::Path;
 use crate::admin::Operations;
 use crate::cursor::AuditEntry;
 use crate::event::ResourceVersion;
@@ -33,6 +34,7 @@ pub(super) struct SinkPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct VersionPath {
     /// A resourceVersion: digits.
+    #[schemars(regex(pattern = r"^[1-9][0-9]{0,254}$"))]
     resource_version: String,
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::answer::{self, Refusal};
 use super::reads::ask;
-use super::{Context, changes, document, reads};
+use super::{Context, changes, document, page, reads};
 use crate::admin::{Operations, health};
 
 type Shared<O> = State<Arc<Context<O>>>;
@@ -21,7 +21,8 @@ pub(super) fn all<O: Operations>(context: Arc<Context<O>>) -> Router {
     let mut description = document::begun();
     let api = reads::routes().merge(changes::routes()).finish_api(&mut description);
     let description = Arc::new(document::ended(description));
-    api.route("/healthz", get(async || "ok"))
+    api.merge(page::routes())
+        .route("/healthz", get(async || "ok"))
         .route("/healtz", get(healtz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

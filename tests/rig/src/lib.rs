@@ -9,6 +9,7 @@
 //! * [`Receiver`]: a webhook that records requests and misbehaves on demand.
 //! * [`Proxy`] and [`HttpProxy`]: between relay and API server; the one disturbs
 //!   connections, the other lists and watches.
+//! * [`Browser`]: a real Chromium, for the web page.
 //! * [`InfluxDb`]: a real InfluxDB 1.x, from `influxdb.sh`.
 //! * [`Relay`]: the relay's program itself.
 //! * [`SearchServer`]: a real `OpenSearch` or Elasticsearch.
@@ -31,6 +32,7 @@
 mod access;
 mod apiserver;
 mod binaries;
+mod browser;
 mod client;
 mod cluster;
 mod conservation;
@@ -54,6 +56,7 @@ mod serving;
 mod stream;
 mod volume;
 
+pub use browser::{Browser, Theme};
 pub use client::{Answer as ApiAnswer, Client};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use conservation::{Conservation, Verdict, Version};
