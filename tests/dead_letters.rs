@@ -5,13 +5,9 @@
 
 mod harness;
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{PATIENCE, Setup, accepted, all_done, distinct, status_when};
-use kube_event_relay::cursor::{DeadLetter, State};
-use kube_event_relay::log::DataDirectory;
+use harness::{PATIENCE, Setup, accepted, all_done, dead_letters, distinct, status_when};
 use kube_event_relay::relay::{SinkState, offline_status};
 use rig::{Answer, Behaviour, Cluster, Conservation, EventSpec, Received, Receiver};
 
@@ -149,13 +145,4 @@ async fn a_bad_credential_holds_the_sink_until_an_operator_has_replaced_it() {
 
 fn events_in(request: &Received) -> Vec<serde_json::Value> {
     serde_json::from_value(request.json()).expect("an array")
-}
-
-/// What a stopped relay keeps for a sink.
-async fn dead_letters(data: &Path, sink: &str) -> Vec<DeadLetter> {
-    let directory = DataDirectory::open(data, Duration::ZERO).expect("a stopped relay's directory");
-    let state = State::open(Arc::new(directory)).expect("its state");
-    let letters = state.dead_letters(sink, 10).await.expect("dead letters");
-    state.close().await.expect("closed");
-    letters
 }

@@ -4,14 +4,13 @@
 
 mod fakes;
 
-use std::process::Command;
 use std::time::Duration;
 
+use fakes::clients;
 use fakes::honeycomb::{Honeycomb, Mood};
 use fakes::records::{record, records};
 use kube_event_relay::setting::EventerUri;
 use kube_event_relay::sink::{Delivery, Outcome, Sink, SinkContext, http_client, registry};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -132,28 +131,11 @@ async fn only_an_operator_can_help() {
     assert!(service.events().is_empty());
 }
 
-/// What `libhoney` was told to send, and what it said of it.
-#[derive(Debug, Deserialize)]
-struct Report {
-    message: String,
-    success: bool,
-    words: String,
-}
-
 #[tokio::test]
 async fn libhoney_and_the_fake_understand_each_other() {
     let service = Honeycomb::start(KEY).await;
     let settings = json!({"url": service.url(), "key": KEY, "dataset": "events"});
-    let output = tokio::task::spawn_blocking(move || {
-        let mut command = Command::new("tests/clients/run.sh");
-        command.arg("honeycomb").arg(settings.to_string()).output().expect("a shell")
-    });
-    let output = output.await.expect("no panic");
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{stdout}{stderr}");
-    let reports: Vec<Report> =
-        stdout.lines().map(|line| serde_json::from_str(line).expect("a report")).collect();
+    let reports = clients::run("honeycomb", settings).await;
     let said: Vec<_> = reports
         .iter()
         .map(|report| (report.message.as_str(), report.success, report.words.as_str()))

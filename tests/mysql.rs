@@ -6,11 +6,11 @@ mod fakes;
 
 use std::time::{Duration, Instant};
 
+use fakes::mariadb;
 use fakes::records::{record, records};
 use kube_event_relay::event::Record;
 use kube_event_relay::sink::{Delivery, Outcome, Sink, SinkContext, http_client, registry};
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, OptsBuilder};
+use mysql_async::prelude::FromRow;
 use rig::MariaDb;
 use serde_json::{Value, json};
 
@@ -27,29 +27,12 @@ impl Bench {
         sink(&self.dsn(MariaDb::USER.1, "relay"), table)
     }
 
-    async fn connection(&self) -> Conn {
-        let (host, port) = {
-            let address = self.server.address();
-            let (host, port) = address.rsplit_once(':').expect("an address");
-            (host.to_owned(), port.parse().expect("a port"))
-        };
-        let (user, password) = MariaDb::USER;
-        let opts = OptsBuilder::default()
-            .ip_or_hostname(host)
-            .tcp_port(port)
-            .user(Some(user))
-            .pass(Some(password))
-            .prefer_socket(false)
-            .db_name(Some("relay"));
-        Conn::new(opts).await.expect("a connection")
-    }
-
     async fn run(&self, statement: &str) {
-        self.connection().await.query_drop(statement).await.expect(statement);
+        mariadb::run(&self.server, statement).await;
     }
 
     async fn rows<T: FromRow + Send + 'static>(&self, query: &str) -> Vec<T> {
-        self.connection().await.query(query).await.expect(query)
+        mariadb::rows(&self.server, query).await
     }
 
     async fn count(&self, table: &str) -> u64 {

@@ -5,6 +5,7 @@
 
 mod fakes;
 
+use fakes::clients;
 use fakes::records::{record, records};
 use fakes::sls::{Keys, LOG_STORE, PROJECT, REGION, Sls};
 use jiff::Timestamp;
@@ -133,4 +134,30 @@ async fn a_machine_without_keys_is_told_what_to_do() {
     let outcome = outcome(sink(&service, &nowhere).as_mut(), &records(1)).await;
     let Outcome::Retry { cause, .. } = outcome else { panic!("{outcome:?}") };
     assert!(cause.contains("`accessKeyId`"), "{cause}");
+}
+
+/// What the stand-in checks is what Alibaba Cloud's own client sends.
+#[tokio::test]
+async fn the_sdk_of_the_service_and_the_fake_understand_each_other() {
+    let service = Sls::start(keys("secret-1", None)).await;
+    let settings = json!({
+        "url": format!("http://{}", service.address()), "region": REGION, "project": PROJECT,
+        "logStore": LOG_STORE, "id": "LTAI1", "secret": "secret-1",
+    });
+    let reports = clients::run("sls", settings).await;
+    let expected = [
+        ("plain", true, "1"),
+        ("too old", false, "PostBodyInvalid"),
+        ("no such logstore", false, "LogStoreNotExist"),
+        ("wrong key", false, "SignatureNotMatch"),
+    ];
+    assert_eq!(reports.len(), expected.len());
+    for (report, (message, success, words)) in reports.iter().zip(expected) {
+        assert_eq!((report.message.as_str(), report.success), (message, success), "{report:?}");
+        assert!(report.words.contains(words), "{report:?}");
+    }
+    let stored = service.stored();
+    assert_eq!((stored.len(), stored[0].topic.as_str()), (1, "k8s"));
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(stored[0].fields, [field("level", "Warning"), field("message", "容器 web")]);
 }

@@ -3,41 +3,18 @@
 //!
 //! What each client is told to send is in `tests/clients/`.
 
-use std::process::Command;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fakes::chat::Message;
+use crate::fakes::clients::{Report, run};
 use crate::fakes::dingtalk::{self, DingTalk};
 use crate::fakes::feishu::{self, Feishu};
 use crate::fakes::slack::{Hook, Slack};
 use crate::fakes::teams::{self, Teams};
 use crate::fakes::wecom_app::{App, WeComApp};
 use crate::fakes::wecom_robot::{self, WeComRobot};
-
-/// What a client was told to send, and what it said of it.
-#[derive(Debug, Deserialize)]
-struct Report {
-    message: String,
-    success: bool,
-    words: String,
-}
-
-/// Runs the script of this name, with its settings.
-async fn run(script: &'static str, settings: Value) -> Vec<Report> {
-    let output = tokio::task::spawn_blocking(move || {
-        let mut command = Command::new("tests/clients/run.sh");
-        command.arg(script).arg(settings.to_string()).output().expect("a shell")
-    });
-    let output = output.await.expect("no panic");
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{stdout}{stderr}");
-    let reports = stdout.lines().map(|line| serde_json::from_str(line).expect("a report"));
-    reports.inspect(|report| println!("{script}: {report:?}")).collect()
-}
 
 /// What a client said of this message.
 fn said<'a>(reports: &'a [Report], message: &str) -> (bool, &'a str) {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Clients that others wrote, for tests/chat_fakes, tests/honeycomb.rs and tests/openapi.rs: installs them below target/clients, once, and
-# runs one of the scripts.
+# Clients that others wrote, for tests/chat_fakes, tests/openapi.rs and some of tests/{honeycomb,sls,event_bridge}.rs: installs them
+# below target/clients, once, and runs one of the scripts.
 #
 #   tests/clients/run.sh                       installs them
 #   tests/clients/run.sh dingtalk SETTINGS     runs dingtalk.py with settings in JSON; a line of JSON for each message
 #
-# Needs Python 3 (3.9 or newer) with venv; on Debian and Ubuntu it is installed. The clients come from PyPI.
+# Needs Python 3 (3.11 or newer) with venv; on Debian and Ubuntu it is installed. The clients come from PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scripts=$PWD/tests/clients

@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
 
 use super::schema::says_json;
-use super::service::{Call, Handler, Reply, Server};
+use super::service::{Answered, Call, Handler, Reply, Server};
 
 /// Longest request, uncompressed.
 const LONGEST_REQUEST: usize = 5_000_000;
@@ -112,6 +112,11 @@ impl Honeycomb {
     /// The body of every request with the right key, uncompressed.
     pub fn bodies(&self) -> Vec<String> {
         self.team.bodies.lock().expect("not poisoned").clone()
+    }
+
+    /// Every request that was answered, in order.
+    pub fn answered(&self) -> Vec<Answered> {
+        self.server.answered()
     }
 
     pub async fn stop(&mut self) {

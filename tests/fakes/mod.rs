@@ -46,12 +46,15 @@
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 pub mod chat;
+pub mod clients;
 pub mod dingtalk;
 pub mod elasticsearch;
+pub mod event_bridge;
 pub mod feishu;
 pub mod feishu_message;
 pub mod honeycomb;
 pub mod http;
+pub mod mariadb;
 pub mod mrkdwn;
 pub mod protobuf;
 pub mod records;

@@ -15,6 +15,8 @@ pub enum Mood {
     Accepts,
     /// `ok` is false, with this reason.
     Refuses(&'static str),
+    /// The same for messages with an event whose description contains the text.
+    RefusesEvents(&'static str, &'static str),
     Silent,
 }
 
@@ -45,12 +47,17 @@ pub struct Riemann {
 struct State {
     mood: Mutex<Mood>,
     messages: Mutex<Vec<Vec<u8>>>,
+    accepted: Mutex<Vec<Event>>,
 }
 
 impl Riemann {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let state = Arc::new(State { mood: Mutex::new(Mood::Accepts), messages: Mutex::default() });
+        let state = Arc::new(State {
+            mood: Mutex::new(Mood::Accepts),
+            messages: Mutex::default(),
+            accepted: Mutex::default(),
+        });
         let address = listener.local_addr().expect("an address");
         let tasks = Some(serve(listener, Arc::clone(&state)));
         Self { address, state, tasks, reserved: None }
@@ -88,6 +95,11 @@ impl Riemann {
         self.state.messages.lock().expect("not poisoned").clone()
     }
 
+    /// The events of the messages that were accepted, in order.
+    pub fn accepted(&self) -> Vec<Event> {
+        self.state.accepted.lock().expect("not poisoned").clone()
+    }
+
     /// The events of all messages, in order.
     pub fn events(&self) -> Vec<Event> {
         self.messages().iter().flat_map(|message| events(message).expect("a message")).collect()
@@ -113,15 +125,24 @@ async fn answer_all(mut connection: TcpStream, state: &State) -> std::io::Result
         let length = connection.read_u32().await?;
         let mut message = vec![0; length as usize];
         connection.read_exact(&mut message).await?;
-        state.messages.lock().expect("not poisoned").push(message);
+        state.messages.lock().expect("not poisoned").push(message.clone());
+        let events = events(&message).expect("a message");
         let mood = *state.mood.lock().expect("not poisoned");
-        let answer = match mood {
-            Mood::Accepts => vec![0x10, 1],
-            Mood::Refuses(reason) => {
-                let length = u8::try_from(reason.len()).expect("short");
-                [&[0x10, 0, 0x1a, length], reason.as_bytes()].concat()
+        let refusal = match mood {
+            Mood::Accepts => None,
+            Mood::Refuses(reason) => Some(reason),
+            Mood::RefusesEvents(text, reason) => {
+                let refused = events.iter().any(|event| event.description.contains(text));
+                refused.then_some(reason)
             }
             Mood::Silent => std::future::pending().await,
+        };
+        let answer = if let Some(reason) = refusal {
+            let length = u8::try_from(reason.len()).expect("short");
+            [&[0x10, 0, 0x1a, length], reason.as_bytes()].concat()
+        } else {
+            state.accepted.lock().expect("not poisoned").extend(events);
+            vec![0x10, 1]
         };
         let length = u32::try_from(answer.len()).expect("short");
         connection.write_all(&length.to_be_bytes()).await?;

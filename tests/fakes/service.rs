@@ -1,7 +1,8 @@
 //! An HTTP server on a free port, in front of one handler. It stops when dropped.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -72,8 +73,20 @@ impl Reply {
 /// A server that runs, or is stopped and keeps its port.
 pub struct Server {
     address: SocketAddr,
-    handler: Arc<dyn Handler>,
+    shared: Arc<Shared>,
     state: Running,
+}
+
+struct Shared {
+    handler: Arc<dyn Handler>,
+    answered: Mutex<Vec<Answered>>,
+}
+
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    pub at: Instant,
+    pub status: u16,
 }
 
 enum Running {
@@ -85,8 +98,14 @@ impl Server {
     pub async fn start(handler: Arc<dyn Handler>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let state = Running::Yes(serve(listener, Arc::clone(&handler)));
-        Self { address, handler, state }
+        let shared = Arc::new(Shared { handler, answered: Mutex::default() });
+        let state = Running::Yes(serve(listener, Arc::clone(&shared)));
+        Self { address, shared, state }
+    }
+
+    /// Every request that got a whole answer, in order.
+    pub fn answered(&self) -> Vec<Answered> {
+        self.shared.answered.lock().expect("not poisoned").clone()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -109,7 +128,7 @@ impl Server {
     pub fn start_again(&mut self) {
         let Running::No(socket) = &mut self.state else { return };
         let listener = socket.take().expect("a socket").listen(64).expect("it listens");
-        self.state = Running::Yes(serve(listener, Arc::clone(&self.handler)));
+        self.state = Running::Yes(serve(listener, Arc::clone(&self.shared)));
     }
 }
 
@@ -121,12 +140,21 @@ impl Drop for Server {
     }
 }
 
-fn serve(listener: TcpListener, handler: Arc<dyn Handler>) -> JoinHandle<()> {
-    let router = Router::new().fallback(answer).with_state(handler);
+/// What answers every request, for servers that speak otherwise.
+pub fn router(handler: Arc<dyn Handler>) -> Router {
+    route(Arc::new(Shared { handler, answered: Mutex::default() }))
+}
+
+fn route(shared: Arc<Shared>) -> Router {
+    Router::new().fallback(answer).with_state(shared)
+}
+
+fn serve(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
+    let router = route(shared);
     tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") })
 }
 
-async fn answer(State(handler): State<Arc<dyn Handler>>, request: Request) -> Response<Body> {
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     // An error: the client went away in the middle, and nobody reads the answer.
     let Ok(body) = to_bytes(body, usize::MAX).await else {
@@ -140,10 +168,12 @@ async fn answer(State(handler): State<Arc<dyn Handler>>, request: Request) -> Re
         headers: parts.headers,
         body: body.to_vec(),
     };
-    match handler.answer(&call) {
+    match shared.handler.answer(&call) {
         Reply::Silence => std::future::pending().await,
         Reply::Break => broken(),
         Reply::Full { status, headers, body } => {
+            let answered = Answered { at: Instant::now(), status };
+            shared.answered.lock().expect("not poisoned").push(answered);
             let mut response = Response::builder().status(status);
             for (name, value) in headers {
                 response = response.header(name, value);

@@ -21,7 +21,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::protobuf::{Field, fields};
-use super::service::{Call, Handler, Reply, Server};
+use super::service::{Answered, Call, Handler, Reply, Server};
 
 /// Fields of a log, in order.
 pub type Log = Vec<(String, String)>;
@@ -52,6 +52,10 @@ struct State {
     keys: Mutex<Keys>,
     stored: Mutex<Vec<Stored>>,
     scripted: Mutex<VecDeque<(u16, &'static str)>>,
+    /// It refuses a request with a log that contains this.
+    poison: Mutex<Option<&'static str>>,
+    /// The quota is used up, and begins anew after so many seconds.
+    exceeded: Mutex<Option<u64>>,
     role_requests: Mutex<usize>,
 }
 
@@ -65,6 +69,8 @@ impl Sls {
             keys: Mutex::new(keys),
             stored: Mutex::default(),
             scripted: Mutex::default(),
+            poison: Mutex::default(),
+            exceeded: Mutex::default(),
             role_requests: Mutex::default(),
         });
         let handler: Arc<dyn Handler> = Arc::clone(&state) as _;
@@ -90,6 +96,21 @@ impl Sls {
         scripted.extend(std::iter::repeat_n((status, code), times));
     }
 
+    /// A request with a log that contains this text is refused.
+    pub fn refuse_logs(&self, poison: &'static str) {
+        *self.state.poison.lock().expect("not poisoned") = Some(poison);
+    }
+
+    /// The quota of its shards is used up for so many seconds, or is not.
+    pub fn exceed(&self, seconds: Option<u64>) {
+        *self.state.exceeded.lock().expect("not poisoned") = seconds;
+    }
+
+    /// Every request that was answered, in order.
+    pub fn answered(&self) -> Vec<Answered> {
+        self.server.answered()
+    }
+
     /// How often the keys of the role were asked for.
     pub fn role_requests(&self) -> usize {
         *self.state.role_requests.lock().expect("not poisoned")
@@ -103,6 +124,10 @@ impl Handler for State {
         }
         if let Some((status, code)) = self.scripted.lock().expect("not poisoned").pop_front() {
             return refusal(status, code, "as told");
+        }
+        if let Some(seconds) = *self.exceeded.lock().expect("not poisoned") {
+            let refusal = refusal(403, "ShardWriteQuotaExceed", "shard write quota exceed");
+            return refusal.with("retry-after", &seconds);
         }
         match self.store(call) {
             Ok(logs) => {
@@ -144,6 +169,11 @@ impl State {
         let outside = |log: &Stored| !(now - 7 * 86_400..=now + 900).contains(&log.time);
         if logs.len() > 4_096 || logs.iter().any(outside) {
             return Err((400, "PostBodyInvalid", "the post data time is out of range".into()));
+        }
+        let poison = *self.poison.lock().expect("not poisoned");
+        let has = |log: &Stored, text| log.fields.iter().any(|(_, value)| value.contains(text));
+        if poison.is_some_and(|poison| logs.iter().any(|log| has(log, poison))) {
+            return Err((400, "PostBodyInvalid", "a log is invalid".into()));
         }
         Ok(logs)
     }

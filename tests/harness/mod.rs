@@ -10,8 +10,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kube_event_relay::cursor::{DeadLetter, State};
+use kube_event_relay::log::DataDirectory;
 use kube_event_relay::relay::Status;
 use rig::{Client, Conservation, CreatedEvent, EventSpec, Received, Relay, RelayBuilder};
 
@@ -198,4 +201,13 @@ pub fn same_bytes_under_each_key(requests: &[Received]) {
         let first = bodies.entry(key).or_insert(&request.body);
         assert_eq!(*first, request.body, "key {key} came with other bytes");
     }
+}
+
+/// What a stopped relay keeps for a sink.
+pub async fn dead_letters(data: &Path, sink: &str) -> Vec<DeadLetter> {
+    let directory = DataDirectory::open(data, Duration::ZERO).expect("a stopped relay's directory");
+    let state = State::open(Arc::new(directory)).expect("its state");
+    let letters = state.dead_letters(sink, 10).await.expect("dead letters");
+    state.close().await.expect("closed");
+    letters
 }

@@ -5,10 +5,14 @@ mod token_config;
 
 pub(super) use credentials::{Credentials, Keys, Origin, account, region};
 
+use std::collections::BTreeMap;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
 use crate::setting::Secret;
-use crate::sink::SinkError;
 use crate::sink::options::{now, wrong};
 use crate::sink::target::parse_url;
+use crate::sink::{Outcome, SinkError};
 
 /// The pair of keys that is written, or in kube-eventer's environment variables; `None` when there is none.
 pub(super) fn written(
@@ -42,6 +46,24 @@ pub(super) fn metadata(configured: &str) -> Result<String, SinkError> {
     let url = variable.unwrap_or_else(|| configured.to_owned()).trim_end_matches('/').to_owned();
     parse_url(&url).map_err(|reason| wrong("metadata", reason))?;
     Ok(url)
+}
+
+/// Headers that say who the relay is, which no log may show.
+const SECRET_HEADERS: [&str; 3] = ["authorization", "x-acs-accesskey-id", "x-acs-security-token"];
+
+/// The headers of a request.
+pub(super) fn header_map<N: AsRef<str> + Ord>(
+    headers: &BTreeMap<N, String>,
+) -> Result<HeaderMap, Outcome> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let name = name.as_ref();
+        let bad = || Outcome::Hold { cause: format!("the value of {name} is no header") };
+        let mut value = HeaderValue::from_str(value).map_err(|_| bad())?;
+        value.set_sensitive(SECRET_HEADERS.contains(&name));
+        map.insert(name.parse::<HeaderName>().map_err(|_| bad())?, value);
+    }
+    Ok(map)
 }
 
 /// A variable that is set and not empty.

@@ -105,12 +105,11 @@ fn authorization(
         Ok(secret)
     };
     let value = if let (Some(name), Some(password)) = (&options.username, &options.password) {
-        let name =
-            name.reveal().map_err(|error| Outcome::Hold { cause: format!("username: {error}") })?;
-        let password = reveal("password", password)?;
+        let (name, password) = (reveal("username", name)?, reveal("password", password)?);
         format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
     } else if let Some(key) = &options.api_key {
         let key = reveal("apiKey", key)?;
+        redaction.hide(key.rsplit(':').next().unwrap_or_default());
         // Base64 has no colon, and `id:api_key` always has one.
         let key = if key.contains(':') { STANDARD.encode(key) } else { key };
         format!("ApiKey {key}")

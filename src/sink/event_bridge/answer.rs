@@ -1,5 +1,7 @@
 //! What an answer of `EventBridge` means ("`PutEvents`" of the API reference).
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::sink::http::{Conflict, Redaction, Reply};
@@ -18,10 +20,10 @@ pub(super) fn read(reply: &Reply, events: usize, redaction: &Redaction) -> Answe
     let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let said = reply.explain(redaction);
     if reply.status.is_success() {
-        return Answer::Delivery(entries(&json, events, redaction, &said));
+        return Answer::Delivery(entries(&json, reply, events, redaction));
     }
     match json["code"].as_str() {
-        Some(code) => match judge(code, said) {
+        Some(code) => match judge(code, said, reply.retry_after) {
             Judged::Outcome(outcome) => Answer::Delivery(Delivery::Whole(outcome)),
             Judged::Keys(said) => Answer::Keys(said),
         },
@@ -30,26 +32,30 @@ pub(super) fn read(reply: &Reply, events: usize, redaction: &Redaction) -> Answe
 }
 
 /// The entries of a success: some of them may have failed.
-fn entries(json: &Value, events: usize, redaction: &Redaction, said: &str) -> Delivery {
+fn entries(json: &Value, reply: &Reply, events: usize, redaction: &Redaction) -> Delivery {
     let entries = json["EntryList"].as_array().map(Vec::as_slice).unwrap_or_default();
     match json["FailedEntryCount"].as_u64() {
         Some(0) => Delivery::Whole(Outcome::Accepted),
         Some(_) if entries.len() == events => {
-            Delivery::Each(entries.iter().map(|entry| of_entry(entry, redaction)).collect())
+            let outcome = |entry| of_entry(entry, reply.retry_after, redaction);
+            Delivery::Each(entries.iter().map(outcome).collect())
         }
         _ => Delivery::Whole(Outcome::Hold {
-            cause: format!("{said}; this is no answer of the service: check the option `endpoint`"),
+            cause: format!(
+                "{}; this is no answer of the service: check the option `endpoint`",
+                reply.explain(redaction)
+            ),
         }),
     }
 }
 
-fn of_entry(entry: &Value, redaction: &Redaction) -> Outcome {
+fn of_entry(entry: &Value, retry_after: Option<Duration>, redaction: &Redaction) -> Outcome {
     let code = entry["ErrorCode"].as_str().unwrap_or_default();
     if code.is_empty() {
         return Outcome::Accepted;
     }
     let message = entry["ErrorMessage"].as_str().unwrap_or_default();
-    match judge(code, redaction.explain(&format!("{code}: {message}"))) {
+    match judge(code, redaction.explain(&format!("{code}: {message}")), retry_after) {
         Judged::Outcome(outcome) => outcome,
         Judged::Keys(cause) => Outcome::Hold { cause },
     }
@@ -60,7 +66,7 @@ enum Judged {
     Keys(String),
 }
 
-fn judge(code: &str, said: String) -> Judged {
+fn judge(code: &str, said: String, after: Option<Duration>) -> Judged {
     let code = code.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| code.contains(part));
     if has(&["signaturenotmatch", "invalidaccesskeyid", "tokenexpired", "securitytoken"]) {
@@ -74,6 +80,6 @@ fn judge(code: &str, said: String) -> Judged {
         Outcome::Rejected { reason: said }
     } else {
         // Also what contains Throttl, FlowControl or QPS.
-        Outcome::Retry { after: None, cause: said }
+        Outcome::Retry { after, cause: said }
     })
 }

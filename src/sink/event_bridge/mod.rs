@@ -136,6 +136,7 @@ impl EventBridge {
         for last in [false, true] {
             let keys = self.credentials.keys(&self.client).await?;
             let mut redaction = Redaction::default();
+            redaction.hide(&keys.id);
             redaction.hide(&keys.secret);
             redaction.hide(keys.token.as_deref().unwrap_or_default());
             let request = self.request(&keys, &body, &mut redaction)?;
@@ -196,9 +197,8 @@ impl EventBridge {
         }
         let authorization = signature::authorization(&keys.id, &keys.secret, PATH, &headers);
         headers.insert("authorization", authorization);
-        let request = self.client.post(url).body(body.to_owned());
-        let request =
-            headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        let headers = alibaba_cloud::header_map(&headers)?;
+        let request = self.client.post(url).headers(headers).body(body.to_owned());
         request.build().map_err(|error| Outcome::Hold { cause: cause_of(error) })
     }
 

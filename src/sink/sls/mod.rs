@@ -13,7 +13,6 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Url};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -133,6 +132,7 @@ impl Sls {
         for last in [false, true] {
             let keys = self.credentials.keys(&self.client).await?;
             let mut redaction = Redaction::default();
+            redaction.hide(&keys.id);
             redaction.hide(&keys.secret);
             redaction.hide(keys.token.as_deref().unwrap_or_default());
             let request = self.request(&keys, &body, group.len(), &mut redaction).await?;
@@ -180,8 +180,11 @@ impl Sls {
         }
         let unsigned = Unsigned { path: url.path(), query: BTreeMap::new(), headers, body };
         let signer = Signer { key_id: &keys.id, secret: &keys.secret, region: &region };
-        let headers = unsigned.sign(&signer, Timestamp::now());
-        let request = self.client.post(url).headers(header_map(&headers)?).body(body.to_vec());
+        let mut headers = unsigned.sign(&signer, Timestamp::now());
+        // The client sets the host.
+        headers.remove("host");
+        let headers = alibaba_cloud::header_map(&headers)?;
+        let request = self.client.post(url).headers(headers).body(body.to_vec());
         request.build().map_err(|error| Outcome::Hold { cause: cause_of(error) })
     }
 
@@ -218,19 +221,6 @@ impl Sls {
         url.set_path(&format!("/logstores/{}/shards/lb", self.options.log_store));
         Ok((url, project_apart))
     }
-}
-
-/// The headers, but for the host, which the client sets.
-fn header_map(headers: &BTreeMap<String, String>) -> Result<HeaderMap, Outcome> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
-        let bad = || Outcome::Hold { cause: format!("the value of {name} is no header") };
-        let name: HeaderName = name.parse().map_err(|_| bad())?;
-        let mut value = HeaderValue::from_str(value).map_err(|_| bad())?;
-        value.set_sensitive(name == "authorization" || name == "x-acs-security-token");
-        map.insert(name, value);
-    }
-    Ok(map)
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
-//! A TCP proxy before the API server; TLS passes through it untouched.
+//! A TCP proxy before the API server or any other; TLS passes through it untouched.
 //!
-//! Invariant: a connection that was once half open stays dead, also when the proxy
-//! passes again. Why: that is what a lost entry in a NAT table or a vanished peer
+//! Invariant: a connection that was once half open or unanswered stays so, also when
+//! the proxy passes again. Why: that is what a lost entry in a NAT table or a vanished peer
 //! does; only new connections work, and the client has to notice by itself.
 
 use crate::port::ReservedPort;
@@ -23,6 +23,9 @@ pub enum Traffic {
     /// Keeps connections open and accepts new ones, but forwards no byte in either
     /// direction and tells nobody.
     HalfOpen,
+    /// Forwards what the client sends and keeps every answer: the server acts on a
+    /// request, and the client never learns of it.
+    Unanswered,
     /// Closes the port and all connections.
     Refuse,
     /// Closes each connection once this many bytes came from the server on it,
@@ -54,6 +57,12 @@ impl Proxy {
         };
         proxy.open();
         proxy
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// `https://127.0.0.1:PORT`: the server's certificate is valid for it.
@@ -122,11 +131,11 @@ async fn pump(
     let mut current = *traffic.borrow_and_update();
     let mut left = bytes_allowed(current);
     loop {
+        if from_server && matches!(current, Traffic::HalfOpen | Traffic::Unanswered) {
+            // The other direction decides when the connection ends.
+            std::future::pending::<()>().await;
+        }
         if current == Traffic::HalfOpen {
-            if from_server {
-                // The other direction decides when the connection ends.
-                std::future::pending::<()>().await;
-            }
             discard(&mut from).await;
             return;
         }
