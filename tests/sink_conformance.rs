@@ -85,7 +85,7 @@ const FIXTURES: [(&str, &str); 19] = [
 ];
 
 /// Kinds that are tested against a real server only, in a file of their own.
-const WITH_A_SERVER: [&str; 1] = ["mysql"];
+const WITH_A_SERVER: [&str; 2] = ["mysql", "mongo"];
 
 async fn fixture(kind: &'static str, variant: &str) -> Box<dyn Fixture> {
     match kind {

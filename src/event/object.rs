@@ -98,6 +98,14 @@ impl EventObject {
         self.text(pointer).parse().ok()
     }
 
+    /// When the thing last happened as kube-eventer sees it: `lastTimestamp`, else `eventTime`; where there is
+    /// neither, which is the wall clock there, as [`Self::last_seen`] says.
+    #[must_use]
+    pub fn occurred(&self) -> Option<Timestamp> {
+        let time = |pointer| self.time(pointer).filter(|time| *time > Timestamp::UNIX_EPOCH);
+        time("/lastTimestamp").or_else(|| time("/eventTime")).or_else(|| self.last_seen())
+    }
+
     /// How often the thing happened: the series' count, or the event's, or 1.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -173,5 +181,16 @@ mod tests {
             object(r#"{"lastTimestamp":null,"eventTime":"2026-01-01T00:00:00.000000Z"}"#);
         assert_eq!(new_style.last_seen(), "2026-01-01T00:00:00Z".parse().ok());
         assert_eq!(object("{}").last_seen(), None);
+    }
+
+    #[test]
+    fn kube_eventer_does_not_look_at_a_series() {
+        let series = object(
+            r#"{"series":{"lastObservedTime":"2026-01-02T00:00:00.000000Z"},
+                "lastTimestamp":"0001-01-01T00:00:00Z","eventTime":"2026-01-01T00:00:00.000000Z"}"#,
+        );
+        assert_eq!(series.occurred(), "2026-01-01T00:00:00Z".parse().ok());
+        let created = object(r#"{"metadata":{"creationTimestamp":"2026-01-03T00:00:00Z"}}"#);
+        assert_eq!(created.occurred(), created.last_seen());
     }
 }

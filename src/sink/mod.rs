@@ -17,6 +17,7 @@ mod honeycomb;
 mod http;
 mod influxdb;
 mod log;
+mod mongo;
 mod mysql;
 mod options;
 mod prepared;

@@ -49,7 +49,6 @@ impl Notice {
     pub fn of(record: &Record) -> Self {
         let event = record.event();
         let line = |pointer| on_one_line(event.text(pointer));
-        let time = |pointer| event.time(pointer).filter(|time| *time > Timestamp::UNIX_EPOCH);
         let seen = event.last_seen().unwrap_or(record.received_at);
         Self {
             level: line("/type"),
@@ -63,7 +62,7 @@ impl Notice {
             node: line("/source/host"),
             component: on_one_line(event.component()),
             count: event.count(),
-            at: time("/lastTimestamp").or_else(|| time("/eventTime")).unwrap_or(seen),
+            at: event.occurred().unwrap_or(seen),
             seen,
             records: 1,
             since: seen,

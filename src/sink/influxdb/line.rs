@@ -79,12 +79,13 @@ impl fmt::Display for Field<'_> {
             Self::Integer(number) => write!(formatter, "{number}i"),
             Self::Text(text) => {
                 formatter.write_char('"')?;
-                for character in text.chars() {
-                    if matches!(character, '"' | '\\') {
-                        formatter.write_char('\\')?;
-                    }
-                    formatter.write_char(character)?;
+                let mut rest = *text;
+                while let Some(at) = rest.find(['"', '\\']) {
+                    let (plain, escaped) = rest.split_at(at);
+                    write!(formatter, "{plain}\\{}", &escaped[..1])?;
+                    rest = &escaped[1..];
                 }
+                formatter.write_str(rest)?;
                 formatter.write_char('"')
             }
         }

@@ -5,7 +5,7 @@ use mysql_async::Value;
 
 use super::table::{IDENTITY, Table};
 use crate::event::Record;
-use crate::event::render::{Moment, Notice};
+use crate::event::render::Moment;
 
 /// kube-eventer's columns (`common/mysql/mysql.go`), in its order.
 const COLUMNS: [&str; 9] = [
@@ -40,7 +40,7 @@ pub(super) fn insert(table: &str, rows: usize, with_identity: bool) -> String {
 pub(super) fn values(record: &Record, cluster: &str, table: &Table, zone: &TimeZone) -> Vec<Value> {
     let event = record.event();
     let first = Moment::new(event.time("/firstTimestamp"), zone).text();
-    let last = Moment::new(Some(Notice::of(record).at), zone).text();
+    let last = Moment::new(Some(event.occurred().unwrap_or(record.received_at)), zone).text();
     let texts = [
         event.text("/involvedObject/namespace").to_owned(),
         event.text("/involvedObject/kind").to_owned(),

@@ -15,6 +15,7 @@
 //! * [`SearchServer`]: a real `OpenSearch` or Elasticsearch.
 //! * [`Volume`]: a file system that loses its power, is full, or grows.
 //! * [`MariaDb`]: a database to write to.
+//! * [`MongoDb`]: a real `MongoDB`, from `mongodb.sh`.
 //! * [`FailingCalls`]: makes a system call of a program fail.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
 //!
@@ -45,6 +46,7 @@ mod influxdb;
 mod journal;
 mod kubeconfig;
 mod mariadb;
+mod mongodb;
 mod port;
 mod process;
 mod proxy;
@@ -57,6 +59,7 @@ mod stream;
 mod volume;
 
 pub use browser::{Browser, Theme};
+pub use self::mongodb::{MongoDb, MongoTopology};
 pub use client::{Answer as ApiAnswer, Client};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use conservation::{Conservation, Verdict, Version};
