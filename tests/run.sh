@@ -58,6 +58,7 @@ tests/rig/search/build.sh opensearch-2 elasticsearch-6 elasticsearch-7
 tests/rig/search/build.sh opensearch-3 || [ $? = 3 ]
 tests/rig/influxdb.sh
 tests/rig/mongodb.sh
+tests/rig/kafka/build.sh
 tests/rig/install.sh mariadbd mariadb-server-core
 tests/rig/install.sh my_print_defaults mariadb-client-core
 tests/rig/install.sh chromedriver chromium-driver

@@ -16,6 +16,7 @@ mod eventer_json;
 mod honeycomb;
 mod http;
 mod influxdb;
+mod kafka;
 mod log;
 mod mongo;
 mod mysql;

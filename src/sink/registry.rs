@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Batch, OptionDescription, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch,
-    event_bridge, honeycomb, influxdb, log, mongo, mysql, options, riemann, sls, webhook,
+    event_bridge, honeycomb, influxdb, kafka, log, mongo, mysql, options, riemann, sls, webhook,
 };
 use crate::event::Match;
 use crate::setting::EventerUri;
@@ -66,6 +66,7 @@ pub static KINDS: &[Kind] = &[
     chat::TEAMS,
     elasticsearch::KIND,
     mysql::KIND,
+    kafka::KIND,
     mongo::KIND,
     influxdb::KIND,
     honeycomb::KIND,

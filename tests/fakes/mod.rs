@@ -41,6 +41,11 @@
 //!
 //! [`honeycomb::Honeycomb`] takes batches from one team, and is in a [`honeycomb::Mood`]. `tests/honeycomb.rs`
 //! tests it, too, with Honeycomb's own client.
+//!
+//! # Kafka
+//!
+//! [`kafka_topics::Topics`] makes and reads the topics of a real server; [`kafka::MockKafka`] is librdkafka's own
+//! stand-in for brokers, for answers that a real one gives only when something is wrong with it. [`kafka_sink`] delivers.
 
 // Every test uses its own part, and all of it is public to all of them.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
@@ -54,6 +59,9 @@ pub mod feishu;
 pub mod feishu_message;
 pub mod honeycomb;
 pub mod http;
+pub mod kafka;
+pub mod kafka_sink;
+pub mod kafka_topics;
 pub mod mariadb;
 pub mod mrkdwn;
 pub mod protobuf;

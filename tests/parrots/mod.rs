@@ -11,7 +11,7 @@ mod tls;
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rig::MariaDb;
+use rig::{Kafka, KafkaListener, MariaDb, MongoDb, MongoTopology};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -33,13 +33,20 @@ enum Target {
     None,
     Parrot(Parrot),
     MariaDb(Arc<Mutex<MariaDb>>, String),
+    /// It refuses whoever comes.
+    Kafka {
+        _server: Kafka,
+    },
+    MongoDb {
+        _server: MongoDb,
+    },
 }
 
 impl Subject {
     /// What its target does from now on.
     pub(crate) async fn be(&self, mood: Mood) {
         match &self.target {
-            Target::None => {}
+            Target::None | Target::Kafka { .. } | Target::MongoDb { .. } => {}
             Target::Parrot(parrot) => parrot.be(mood),
             Target::MariaDb(server, password) => {
                 // A sink that was held would not ask again for a minute.
@@ -198,7 +205,8 @@ fn robot(at: &str, word: &str) -> String {
 
 /// A subject of every kind, and of those with several ways to be known one for each way.
 pub(crate) async fn all() -> Vec<Subject> {
-    let mut subjects = vec![mysql().await];
+    let [kafka, kafka_key] = kafka().await;
+    let mut subjects = vec![mysql().await, mongo().await, kafka, kafka_key];
     for (name, kind, words, options) in SUBJECTS {
         let secrets: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
         let quoted: Vec<_> = words.iter().map(|word| secret(word)).collect();
@@ -225,4 +233,47 @@ async fn mysql() -> Subject {
         secrets: vec![PASSWORD.to_owned()],
         target,
     }
+}
+
+/// The real one refuses a password that it does not know.
+async fn mongo() -> Subject {
+    let server = MongoDb::start(MongoTopology::Standalone).await;
+    let uri = server.uri("secretive", &in_url("Q7mongoPassword"));
+    Subject {
+        name: "mongo".to_owned(),
+        kind: "mongo",
+        options: json!({"uri": uri}),
+        secrets: vec!["Q7mongoPassword".to_owned()],
+        target: Target::MongoDb { _server: server },
+    }
+}
+
+/// The real one refuses a password that it does not know; a key that is not there cannot be shown to anybody.
+async fn kafka() -> [Subject; 2] {
+    let server = Kafka::start().await;
+    let brokers = server.address(KafkaListener::Sasl);
+    let password = json!({
+        "brokers": brokers, "username": secret("Q7kafkaUser"),
+        "password": secret("Q7kafkaPassword"), "mechanism": "SCRAM-SHA-256",
+    });
+    let key = json!({
+        "brokers": brokers, "certificate": "/nonexistent", "key": "/nonexistent",
+        "keyPassword": secret("Q7kafkaKey"),
+    });
+    let subject = |name: &str, options, words: &[&str], target| Subject {
+        name: name.to_owned(),
+        kind: "kafka",
+        options,
+        secrets: words.iter().map(|word| (*word).to_owned()).collect(),
+        target,
+    };
+    [
+        subject(
+            "kafka",
+            password,
+            &["Q7kafkaUser", "Q7kafkaPassword"],
+            Target::Kafka { _server: server },
+        ),
+        subject("kafka-key", key, &["Q7kafkaKey"], Target::None),
+    ]
 }

@@ -121,17 +121,25 @@ fn name(notice: &Notice, console: &Console) -> String {
 
 /// JSON as Go's encoder writes it: `<`, `>` and `&` cannot be taken for markup of a web page.
 pub(in crate::sink) fn go_json(json: &str) -> String {
-    // Outside of texts JSON has none of these characters.
+    // Outside of texts JSON has none of these characters. Bytes are looked at, since most texts have none: 0xe2
+    // begins the last two, among others.
+    let is_special = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
     let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+    let mut rest = json;
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, special) = rest.split_at(at);
+        escaped.push_str(plain);
+        let mut characters = special.chars();
+        match characters.next() {
+            Some(character @ ('<' | '>' | '&' | '\u{2028}' | '\u{2029}')) => {
                 // Writing to a String cannot fail.
                 let _written = write!(escaped, "\\u{:04x}", u32::from(character));
             }
-            _ => escaped.push(character),
+            other => escaped.extend(other),
         }
+        rest = characters.as_str();
     }
+    escaped.push_str(rest);
     escaped
 }
 
@@ -142,6 +150,13 @@ mod tests {
 
     fn zone(name: &str) -> TimeZone {
         TimeZone::get(name).expect("a zone")
+    }
+
+    #[test]
+    fn go_escapes_what_could_be_markup() {
+        let json = "\"a<b>&é€…🤒\u{2028}x\u{2029}\"";
+        assert_eq!(go_json(json), r#""a\u003cb\u003e\u0026é€…🤒\u2028x\u2029""#);
+        assert_eq!(go_json(""), "");
     }
 
     #[test]

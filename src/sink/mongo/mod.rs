@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use self::connection::{Connection, Target};
 use super::options::{self, now, wrong};
 use super::registry::Kind;
-use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
+use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError, transcript};
 use crate::event::Record;
 use crate::setting::{ByteSize, Secret, Span};
 
@@ -101,7 +101,10 @@ impl Mongo {
         let answered = connection.database(&database).run_raw_command(command).await;
         let redaction = connection.redaction();
         match answered {
-            Ok(reply) => Ok(answer::delivery(&reply, batch.len(), redaction)),
+            Ok(reply) => {
+                transcript::note(|| redaction.explain(&reply.to_string()));
+                Ok(answer::delivery(&reply, batch.len(), redaction))
+            }
             Err(error) => Err(failure::outcome(&error, redaction)),
         }
     }

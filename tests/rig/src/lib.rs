@@ -11,6 +11,7 @@
 //!   connections, the other lists and watches.
 //! * [`Browser`]: a real Chromium, for the web page.
 //! * [`InfluxDb`]: a real InfluxDB 1.x, from `influxdb.sh`.
+//! * [`Kafka`]: a real Apache Kafka, from `kafka/build.sh`.
 //! * [`Relay`]: the relay's program itself.
 //! * [`SearchServer`]: a real `OpenSearch` or Elasticsearch.
 //! * [`Volume`]: a file system that loses its power, is full, or grows.
@@ -44,6 +45,7 @@ mod failing_calls;
 mod http_proxy;
 mod influxdb;
 mod journal;
+mod kafka;
 mod kubeconfig;
 mod mariadb;
 mod mongodb;
@@ -58,8 +60,8 @@ mod serving;
 mod stream;
 mod volume;
 
-pub use browser::{Browser, Theme};
 pub use self::mongodb::{MongoDb, MongoTopology};
+pub use browser::{Browser, Theme};
 pub use client::{Answer as ApiAnswer, Client};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use conservation::{Conservation, Verdict, Version};
@@ -68,6 +70,7 @@ pub use failing_calls::{Calls, FailingCalls, Failure};
 pub use http_proxy::{Disturbance, HttpProxy, Kind, Seen};
 pub use influxdb::InfluxDb;
 pub use journal::Journal;
+pub use kafka::{Kafka, KafkaListener};
 pub use kubeconfig::Kubeconfig;
 pub use mariadb::MariaDb;
 pub use port::ReservedPort;
