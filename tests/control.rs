@@ -6,14 +6,12 @@
 
 mod harness;
 
-use std::path::PathBuf;
-
-use harness::{PATIENCE, Setup, all_done, program, status_when};
+use harness::place::{self, Place};
+use harness::{PATIENCE, Setup, all_done, status_when};
 use http::StatusCode;
 use kube_event_relay::cursor::AuditEntry;
 use kube_event_relay::relay::{Change, SinkState};
 use rig::{Cluster, Receiver, Relay};
-use serde::de::DeserializeOwned;
 
 const EVENTS: usize = 40;
 
@@ -22,13 +20,6 @@ struct Bench {
     oncall: Receiver,
     archive: Receiver,
     setup: Setup,
-}
-
-/// Where a command is sent.
-#[derive(Clone)]
-enum Place {
-    Running(String, PathBuf),
-    Stopped(PathBuf),
 }
 
 impl Bench {
@@ -50,44 +41,12 @@ impl Bench {
     }
 
     async fn running(&self, relay: &Relay) -> Place {
-        Place::Running(relay.admin_url().await, self.setup.data().join("admin-token"))
-    }
-}
-
-impl Place {
-    fn run(&self, arguments: &[&str]) -> harness::Answer {
-        let place = match self {
-            Self::Running(url, token) => {
-                vec!["--server", url.as_str(), "--token-file", token.to_str().expect("UTF-8")]
-            }
-            Self::Stopped(data) => vec!["--data-dir", data.to_str().expect("UTF-8")],
-        };
-        program(&[arguments, &place].concat())
-    }
-
-    /// The JSON that a command prints.
-    fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
-        let answer = self.run(&[arguments, &["-o", "json"]].concat());
-        assert_eq!(answer.code, Some(0), "{arguments:?}: {}", answer.stderr);
-        serde_json::from_str(&answer.stdout).expect("JSON")
-    }
-
-    /// Makes a change, which does what its dry run said.
-    fn change(&self, arguments: &[&str]) -> Change {
-        let said: Change = self.ask(&[arguments, &["--dry-run"]].concat());
-        assert!(said.dry_run);
-        let done: Change = self.ask(arguments);
-        assert_eq!(Change { dry_run: false, ..said }, done, "{arguments:?}");
-        done
+        Place::running(&self.setup, relay).await
     }
 }
 
 fn versions(receiver: &Receiver) -> Vec<u64> {
-    let version = |request: rig::Received| {
-        let json = request.json();
-        json["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok())
-    };
-    receiver.requests().into_iter().filter_map(version).collect()
+    place::versions(&receiver.requests())
 }
 
 #[tokio::test(flavor = "multi_thread")]

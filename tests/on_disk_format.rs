@@ -197,7 +197,7 @@ fn the_examples_of_the_description_are_right() {
 
     let all: independent::Pairs = [
         "cursor", "gap", "mark", "revision", "letter", "usage", "ahead", "group", "paused",
-        "change",
+        "change", "replay",
     ]
     .into_iter()
     .flat_map(pairs)
@@ -247,6 +247,19 @@ fn the_examples_of_the_description_are_right() {
     let texts = ["10.0.0.7:4711", "cursor pause", "oncall", "running", "paused", "waits"];
     let change = (1_700_000_000_456, texts.map(str::to_owned));
     assert_eq!(state.changes, BTreeMap::from([(7, change)]));
+    let place = |version, sequence| (Some(at(version)), sequence);
+    let replay = independent::Replay {
+        sink: sink.clone(),
+        ranges: vec![(stream.clone(), place("4711", 1_234_567), place("4800", 1_234_600))],
+        filter: r#"{"type":["Warning"]}"#.to_owned(),
+        records: 20,
+        per: 1_000,
+        asked_at: 1_700_000_000_123,
+        asked_by: "127.0.0.1:40000".to_owned(),
+        lost: 2,
+        end: Some((1_700_000_000_456, false, 33)),
+    };
+    assert_eq!(state.replays, BTreeMap::from([(1, replay)]));
     let reason = "400 Bad Request".to_owned();
     let letter = independent::Letter {
         sink,

@@ -9,7 +9,10 @@ use serde::de::DeserializeOwned;
 use super::server::{DryRun, Failure, Seek};
 use crate::cursor::AuditEntry;
 use crate::event::{ResourceVersion, StreamId};
-use crate::relay::{Change, CursorStatus, FoundRecord, Status, Target, Verification};
+use crate::relay::{
+    Change, CursorStatus, FoundRecord, ReplayRequest, ReplayStatus, Replayed, Status, Target,
+    Verification,
+};
 use crate::sink::Trial;
 
 /// Where a relay on this machine listens unless it was told otherwise.
@@ -182,6 +185,26 @@ impl Client {
     ) -> Result<Change, ClientError> {
         let request = self.request(Method::POST, CHANGE_TIMEOUT, &["cursors", sink, "seek"]);
         self.ask(request.query(&DryRun { dry_run }).json(&Seek { to, stream })).await
+    }
+
+    /// All replays that are kept, oldest first.
+    pub async fn replays(&self) -> Result<Vec<ReplayStatus>, ClientError> {
+        self.get(&["replays"]).await
+    }
+
+    /// Sends a range of the log to a sink again.
+    pub async fn replay(
+        &self,
+        request: &ReplayRequest,
+        dry_run: bool,
+    ) -> Result<Replayed, ClientError> {
+        let post = self.request(Method::POST, CHANGE_TIMEOUT, &["replays"]);
+        self.ask(post.query(&DryRun { dry_run }).json(request)).await
+    }
+
+    /// Ends a replay.
+    pub async fn cancel_replay(&self, number: u64, dry_run: bool) -> Result<Change, ClientError> {
+        self.change(Method::DELETE, &["replays", &number.to_string()], dry_run).await
     }
 
     async fn change(

@@ -13,7 +13,7 @@ pub(super) fn print(change: &Change, output: OutputArgs) -> Result<(), Failure> 
     output::print(&text).map_err(Failure::failed)
 }
 
-fn show(change: &Change) -> String {
+pub(super) fn show(change: &Change) -> String {
     let Change { action, subject, before, after, effect, dry_run } = change;
     let note = if *dry_run { " (nothing was done)" } else { "" };
     format!("{action} {subject}{note}\nbefore  {before}\nafter   {after}\neffect  {effect}\n")

@@ -9,7 +9,9 @@ use crate::config::DATA_DIRECTORY_VARIABLE;
 use crate::cursor::AuditEntry;
 use crate::event::ResourceVersion;
 use crate::log::LogConfig;
-use crate::relay::{self, CursorStatus, FoundRecord, RelayError, Status, Verification};
+use crate::relay::{
+    self, CursorStatus, FoundRecord, RelayError, ReplayStatus, Status, Verification,
+};
 
 /// The options `--server` and `--data-dir`.
 #[derive(Debug, Clone, Args)]
@@ -122,6 +124,15 @@ impl TargetArgs {
             return Ok(self.client()?.audit().await?);
         };
         let read = move || relay::offline_changes(&directory);
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
+    /// All replays that are kept, oldest first.
+    pub async fn replays(&self) -> Result<Vec<ReplayStatus>, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.replays().await?);
+        };
+        let read = move || relay::offline_replays(&directory);
         Ok(tokio::task::spawn_blocking(read).await??)
     }
 

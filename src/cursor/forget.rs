@@ -5,7 +5,7 @@ use super::state::State;
 
 impl State {
     /// Removes all that is known of a sink, but for its dead letters: its cursors, what it has lost, what it has
-    /// not told yet, and that it is paused. As a new sink it would begin with what arrives then.
+    /// not told yet, and that it is paused. Its replays are cancelled. As a new sink it would begin with what arrives then.
     pub fn forget(&self, sink: &str) {
         let mut memory = self.memory();
         let streams: Vec<_> = memory
@@ -33,6 +33,10 @@ impl State {
         for place in groups {
             memory.remove(Key::new(keys::GROUP).name(sink).part(place).bytes());
             memory.groups.remove(&(sink.to_owned(), place));
+        }
+        let replays = memory.replays.iter().filter(|(_, replay)| replay.sink == sink);
+        for number in replays.map(|(number, _)| *number).collect::<Vec<_>>() {
+            memory.end_replay(number, true);
         }
         memory.remove(Key::new(keys::PAUSED).name(sink).bytes());
         memory.paused.remove(sink);

@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{AuditEntry, Cursor, DeadLetter, Group, State, Usage};
+use super::{
+    AuditEntry, Cursor, DeadLetter, Group, Place, Replay, ReplayEnd, ReplayRange, State, Usage,
+};
 use crate::event::{Header, Position, Record, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -51,8 +53,14 @@ const AUDIT: [&str; 2] = [
     "01fd90d3ca9f170300000d31302e302e302e373a343731310c637572736f72207061757365066f6e63616c6c0772\
      756e6e696e6706706175736564057761697473",
 ];
-const ENTRIES: [[&str; 2]; 10] =
-    [CURSOR, GAP, MARK, REVISION, LETTER, USAGE, AHEAD, GROUP, PAUSED, AUDIT];
+const REPLAY: [&str; 2] = [
+    "0c0000000000000001",
+    "01066f6e63616c6c010e616c6c2d6e616d6573706163657301030434373131fc87d6120001030434383030fca8d61200\
+     147b2274797065223a5b225761726e696e67225d7d14fbe803fdf6d0ca9f170300000f3132372e302e302e313a343030\
+     30300201fd90d3ca9f170300000021",
+];
+const ENTRIES: [[&str; 2]; 11] =
+    [CURSOR, GAP, MARK, REVISION, LETTER, USAGE, AHEAD, GROUP, PAUSED, AUDIT, REPLAY];
 
 /// The quota of `USAGE`.
 const QUOTA: &str = "dingtalk:1a7674eb4ee78df7";
@@ -158,6 +166,25 @@ fn change() -> AuditEntry {
     }
 }
 
+fn replay() -> Replay {
+    let place = |version, sequence| Place { position: Some(position(version)), sequence };
+    let range = ReplayRange {
+        stream: StreamId::all_namespaces(),
+        after: place("4711", 1_234_567),
+        until: place("4800", 1_234_600),
+    };
+    Replay {
+        sink: "oncall".to_owned(),
+        ranges: vec![range],
+        filter: serde_json::from_str(r#"{"type":"Warning"}"#).expect("a match"),
+        rate: "20/s".parse().expect("a rate"),
+        asked_at: time(123),
+        asked_by: "127.0.0.1:40000".to_owned(),
+        lost: 2,
+        end: Some(ReplayEnd { at: time(456), cancelled: false, passed: 33 }),
+    }
+}
+
 /// A state database with these entries.
 fn write(directory: &Path, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
     let database = Database::open(&directory.join("state"), SEGMENT_TUNING).expect("open");
@@ -193,6 +220,7 @@ async fn entries_of_format_1_read_back() {
     assert_eq!(state.grouped("oncall"), 2);
     assert!(state.is_paused("oncall") && !state.is_paused("archive"));
     assert_eq!(state.changes(), [change()]);
+    assert_eq!(state.replays(), [(1, replay())]);
     state.close().await.expect("close");
 }
 
@@ -208,13 +236,14 @@ async fn entries_are_written_as_format_1_was() {
     // The number of the one that is shown.
     (0..7).for_each(|_| state.note_change(change()));
     state.note_change(change());
+    assert_eq!(state.add_replay(replay()), 1);
     state.set_complete_until(&stream, time(456));
     state.note_frontier(&stream, &position("4800"));
     state.report_gap(&stream, gap()).expect("report");
     state.close().await.expect("close");
     let path = directory.path().join("state");
     let database = Database::open_existing(&path, SEGMENT_TUNING).expect("open");
-    for [key, value] in [CURSOR, GAP, MARK, USAGE, AHEAD, GROUP, PAUSED, AUDIT] {
+    for [key, value] in [CURSOR, GAP, MARK, USAGE, AHEAD, GROUP, PAUSED, AUDIT, REPLAY] {
         let stored = database.get(&bytes(key)).expect("read").expect(key);
         assert_eq!(&stored[..], bytes(value), "{key}");
     }
@@ -245,7 +274,7 @@ async fn cursors_of_a_copy_of_format_1_are_taken() {
 /// It is intact: moving it aside would lose it for the version that can read it.
 #[tokio::test]
 async fn a_newer_entry_is_refused_and_left_where_it_is() {
-    for newer in [CURSOR, GAP, MARK, REVISION, USAGE, AHEAD, GROUP, PAUSED, AUDIT] {
+    for newer in [CURSOR, GAP, MARK, REVISION, USAGE, AHEAD, GROUP, PAUSED, AUDIT, REPLAY] {
         let directory = tempfile::tempdir().expect("tempdir");
         let mut value = bytes(newer[1]);
         value[0] = 2;

@@ -10,7 +10,7 @@ use super::encoding::decode;
 use super::keys::{self, Key, Parts};
 use super::letters::DeadLetter;
 use super::state::{Mark, StoredCursor, StoredGap};
-use super::{audit, groups, usage};
+use super::{audit, groups, replays, usage};
 use crate::event::{Generation, Header, Position, Record, ResourceVersion, StreamId};
 use crate::fuzzing::Input;
 use crate::log::VALUE_LIMIT;
@@ -43,6 +43,7 @@ pub(crate) fn stored(data: &[u8]) {
     drop(usage::read(path, data));
     drop(groups::read(path, data));
     drop(audit::read(path, data));
+    drop(replays::read(path, data));
     with_file("cursors.json", data, |directory| {
         for line in Copy::read(directory).ok().flatten().into_iter().flat_map(|copy| copy.cursors) {
             drop(line.cursor());

@@ -28,6 +28,8 @@ pub(super) const GROUP: u8 = 8;
 pub(super) const PAUSED: u8 = 9;
 /// What operators have changed: number.
 pub(super) const AUDIT: u8 = 10;
+/// Replays: number.
+pub(super) const REPLAY: u8 = 12;
 
 /// Builds a key.
 #[derive(Debug, Clone)]

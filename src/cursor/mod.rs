@@ -11,6 +11,7 @@
 mod ahead;
 mod audit;
 mod copy;
+mod cursors;
 mod encoding;
 mod forget;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod keys;
 mod letters;
 mod losses;
 mod paused;
+mod replays;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ pub use audit::AuditEntry;
 pub use groups::{Group, GroupId, Slot};
 pub use letters::DeadLetter;
 pub use losses::{Loss, LossCause, Place};
+pub use replays::{Replay, ReplayEnd, ReplayRange};
 pub use state::State;
 pub use usage::Usage;
 pub use verify::{CopyFindings, StateFindings, state_at_rest};

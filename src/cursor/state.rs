@@ -15,7 +15,7 @@ use super::encoding::{decode, encode, time};
 use super::keys::{self, Key, Parts};
 use super::losses::{self, Loss, Place};
 use super::writer::{self, Pending, Request};
-use super::{AuditEntry, Cursor, DeadLetter, Group, Usage, letters};
+use super::{AuditEntry, Cursor, DeadLetter, Group, Replay, Usage, letters};
 use crate::event::{Position, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -46,6 +46,8 @@ pub(super) struct Memory {
     /// By sink and place.
     pub(super) groups: BTreeMap<(String, u16), Group>,
     pub(super) paused: BTreeSet<String>,
+    /// By number.
+    pub(super) replays: BTreeMap<u64, Replay>,
     /// By number.
     pub(super) audit: BTreeMap<u64, AuditEntry>,
     /// What the next commit writes.
@@ -95,7 +97,7 @@ impl State {
         let opened = Database::open(&path, SEGMENT_TUNING)
             .and_then(|database| Ok((Memory::load(&database)?, database)));
         let copy = Copy::read(directory.path());
-        let (memory, database) = match opened {
+        let (mut memory, database) = match opened {
             Err(LogError::Damaged { reason, .. }) => {
                 // Before anything is moved: now the copy is all there is.
                 let copy = copy?;
@@ -120,6 +122,7 @@ impl State {
                 (memory, database)
             }
         };
+        memory.drop_cursors_of_no_replay();
         let (requests, receiver) = channel();
         let shared = Arc::new(Shared {
             directory,
@@ -142,44 +145,6 @@ impl State {
             })?;
         *self.0.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
-    }
-
-    /// The cursor of a sink in a stream; `None` when the sink has never been there.
-    #[must_use]
-    pub fn cursor(&self, sink: &str, stream: &StreamId) -> Option<Cursor> {
-        self.memory().cursors.get(&(sink.to_owned(), stream.clone())).cloned()
-    }
-
-    /// The same as of the last sync: what a power cut leaves. Only up to here may records be removed.
-    #[must_use]
-    pub fn durable_cursor(&self, sink: &str, stream: &StreamId) -> Option<Cursor> {
-        self.memory().durable.get(&(sink.to_owned(), stream.clone())).cloned()
-    }
-
-    /// All cursors: sink, stream, cursor.
-    #[must_use]
-    pub fn cursors(&self) -> Vec<(String, StreamId, Cursor)> {
-        let memory = self.memory();
-        let lines = memory.cursors.iter();
-        lines
-            .map(|((sink, stream), cursor)| (sink.clone(), stream.clone(), cursor.clone()))
-            .collect()
-    }
-
-    /// Moves a cursor. Nothing beyond it is done.
-    pub fn move_cursor(&self, sink: &str, stream: &StreamId, cursor: Cursor) {
-        self.move_cursor_with(sink, stream, cursor, Vec::new());
-    }
-
-    /// Moves a cursor beyond which the records at the positions `ahead` are done.
-    pub fn move_cursor_with(
-        &self,
-        sink: &str,
-        stream: &StreamId,
-        cursor: Cursor,
-        ahead: Vec<Position>,
-    ) {
-        self.memory().move_cursor(sink, stream, cursor, ahead);
     }
 
     /// Keeps a dead letter; durable no later than any cursor moved after this call.
@@ -402,6 +367,7 @@ impl Memory {
         memory.load_groups(database)?;
         memory.load_paused(database)?;
         memory.load_audit(database)?;
+        memory.load_replays(database)?;
         memory.letters = letters::counts(database)?;
         memory.durable.clone_from(&memory.cursors);
         Ok(memory)

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 /// A version the API server gave to a state of its store. Never empty, never zero.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
 pub struct ResourceVersion(Box<str>);
 
 /// The text is not a comparable resourceVersion.

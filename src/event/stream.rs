@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 /// name of a directory.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
 pub struct StreamId(Arc<str>);
 
 /// The text is not the name of a stream.

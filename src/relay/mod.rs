@@ -16,6 +16,7 @@ mod offline;
 mod outflow;
 mod outflows;
 mod overview;
+mod replay;
 mod report;
 mod retention;
 mod runner;
@@ -34,13 +35,15 @@ mod verification;
 mod verify;
 
 pub use control::{
-    Change, ControlError, Order, Target, offline_changes, offline_forget, offline_pause,
-    offline_seek,
+    Change, ControlError, Order, REPLAY_RATE, ReplayError, ReplayRequest, Replayed, Target,
+    offline_cancel_replay, offline_changes, offline_forget, offline_pause, offline_replay,
+    offline_replays, offline_seek,
 };
 pub use error::RelayError;
 pub use handle::RelayHandle;
 pub use lookup::{FoundRecord, LookupError, offline_record};
 pub use offline::offline_status;
+pub use replay::{ReplayState, ReplayStatus, ReplayedRange};
 pub use shutdown::shutdown_on_signals;
 pub use starting::Starting;
 pub use status::{

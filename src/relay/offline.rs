@@ -11,6 +11,7 @@ use super::error::RelayError;
 use super::integrity;
 use super::observer::PhaseReport;
 use super::overview::{cursors, log_status, loss_status, stream_status};
+use super::replay;
 use super::status::{LossStatus, SinkState, SinkStatus, Status};
 use super::storage::{Storage, first_received_after};
 use super::survey::{StreamSurvey, Survey, begin_of};
@@ -127,6 +128,7 @@ fn stopped_sink(
     let grouped = storage.state.grouped(&name);
     SinkStatus {
         dead_letters: storage.state.dead_letter_count(&name),
+        replays: replay::statuses(&storage.state, &name, None),
         name,
         kind: String::new(),
         state: SinkState::Stopped,

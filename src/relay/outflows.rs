@@ -1,7 +1,7 @@
 //! The sinks of a running relay, each with its runner: begun, halted and begun again one by one.
 //!
 //! Invariants:
-//! 1. A sink has one runner at most. Whoever changes its cursors or its configuration has halted it before.
+//! 1. A sink has one runner at most, and one for a replay beside it. Whoever changes its cursors or its configuration has halted it before.
 //! 2. Halting lets a delivery under way end, as the end of the relay does.
 //! 3. A runner that ends by itself has failed, and so has the relay.
 
@@ -10,17 +10,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, MutexGuard, Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
 use super::error::RelayError;
 use super::outflow::Outflow;
+use super::replay::ReplayQueue;
 use super::report::SinkReport;
 use super::runner::{Profile, Windows};
 use super::shared::Shared;
 use super::status::SinkState;
+use crate::event::Filter;
+use crate::log::LogError;
 use crate::sink::{Sink, SinkConfig, SinkContext, SinkError};
 
 /// The sinks, by name.
@@ -43,6 +46,10 @@ pub(crate) struct Post {
     report: Arc<SinkReport>,
     profile: Profile,
     running: Option<Running>,
+    /// Its replays, one after another.
+    replays: Option<Running>,
+    /// Told of when there is a new replay.
+    wake: Arc<Notify>,
 }
 
 struct Running {
@@ -72,13 +79,15 @@ impl Outflows {
         let Destination { config, identity, profile, sink } = destination;
         let name = identity.name.clone();
         let report = self.shared.add_sink(identity);
-        let mut post = Post { config, report, profile, running: None };
+        let mut post =
+            Post { config, report, profile, running: None, replays: None, wake: Arc::default() };
         let outflow = self.outflow(&post);
         outflow.begin();
         if self.shared.state.is_paused(&name) {
             post.report.set_state(SinkState::Paused);
         } else {
             post.running = Some(self.spawn(outflow, post.profile.clone(), sink));
+            self.begin_replays(&mut post);
         }
         posts.insert(name, post);
     }
@@ -93,12 +102,26 @@ impl Outflows {
         let sink = (post.profile.build)()?;
         let outflow = self.outflow(post);
         post.running = Some(self.spawn(outflow, post.profile.clone(), sink));
+        self.begin_replays(post);
         Ok(())
     }
 
     /// Where the quotas of all sinks are kept.
     pub(crate) fn windows(&self) -> &Windows {
         &self.windows
+    }
+
+    /// Begins the replays of a sink, or goes on with them.
+    pub(crate) fn begin_replays(&self, post: &mut Post) {
+        let queue = ReplayQueue {
+            shared: self.shared.clone(),
+            live: post.report.clone(),
+            profile: post.profile.clone(),
+            wake: post.wake.clone(),
+            stop: self.stop.child_token(),
+        };
+        let name = format!("the replays of sink {:?}", post.report.name());
+        post.replays = Some(self.watch_over(queue.stop.clone(), name, queue.run()));
     }
 
     /// What sinks are built with.
@@ -111,10 +134,12 @@ impl Outflows {
     pub(crate) async fn join(&self) {
         let mut posts = self.posts.lock().await;
         for post in posts.values_mut() {
-            if let Some(running) = &mut post.running {
-                // A runner that panicked has been told of.
-                let _ended = (&mut running.task).await;
-                post.running = None;
+            for place in [&mut post.running, &mut post.replays] {
+                if let Some(running) = place {
+                    // A runner that panicked has been told of.
+                    let _ended = (&mut running.task).await;
+                    *place = None;
+                }
             }
         }
     }
@@ -122,7 +147,8 @@ impl Outflows {
     /// Ends whatever still runs. What was under way is delivered again after a restart.
     pub(crate) async fn abort(&self) -> usize {
         let mut posts = self.posts.lock().await;
-        let running: Vec<_> = posts.values_mut().filter_map(|post| post.running.take()).collect();
+        let take = |post: &mut Post| [post.running.take(), post.replays.take()];
+        let running: Vec<_> = posts.values_mut().flat_map(take).flatten().collect();
         for Running { task, .. } in &running {
             task.abort();
         }
@@ -143,15 +169,23 @@ impl Outflows {
     }
 
     fn spawn(&self, outflow: Outflow, profile: Profile, sink: Box<dyn Sink>) -> Running {
-        let stop = outflow.stop.clone();
+        let name = format!("the runner of sink {:?}", outflow.report.name());
+        self.watch_over(outflow.stop.clone(), name, outflow.run(profile, sink))
+    }
+
+    /// Runs something until it is stopped; whoever is told of failures hears when it ends before.
+    fn watch_over(
+        &self,
+        stop: CancellationToken,
+        name: String,
+        run: impl Future<Output = Result<(), LogError>> + Send + 'static,
+    ) -> Running {
         let (stopped, failures) = (stop.clone(), self.failures.clone());
-        let name = outflow.report.name().to_owned();
         let task = tokio::spawn(async move {
-            let run = AssertUnwindSafe(outflow.run(profile, sink)).catch_unwind();
-            let failure = match run.await {
+            let failure = match AssertUnwindSafe(run).catch_unwind().await {
                 Ok(Ok(())) if stopped.is_cancelled() => return,
                 Ok(Err(error)) => RelayError::Log(error),
-                Ok(Ok(())) | Err(_) => RelayError::Bug(format!("the runner of sink {name:?}")),
+                Ok(Ok(())) | Err(_) => RelayError::Bug(name),
             };
             // An error: the relay stops already.
             let _told = failures.send(failure);
@@ -166,12 +200,39 @@ impl Post {
         &self.report
     }
 
-    /// Stops its runner, and waits until a delivery under way has ended.
+    /// Records it wants.
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.profile.filter
+    }
+
+    /// Stops its runner and its replays, and waits until deliveries under way have ended.
     pub(crate) async fn halt(&mut self) {
-        if let Some(Running { stop, task }) = self.running.take() {
-            stop.cancel();
-            // What it has failed with was told.
-            let _ended = task.await;
+        if let Some(running) = &self.running {
+            running.stop.cancel();
         }
+        self.halt_replays().await;
+        if let Some(running) = self.running.take() {
+            running.halt().await;
+        }
+    }
+
+    /// Stops its replays, and waits until a delivery under way has ended. Returns whether they ran.
+    pub(crate) async fn halt_replays(&mut self) -> bool {
+        let Some(replays) = self.replays.take() else { return false };
+        replays.halt().await;
+        true
+    }
+
+    /// There is a new replay.
+    pub(crate) fn wake_replays(&self) {
+        self.wake.notify_one();
+    }
+}
+
+impl Running {
+    async fn halt(self) {
+        self.stop.cancel();
+        // What it has failed with was told.
+        let _ended = self.task.await;
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::observer::{PhaseReport, StreamReport};
+use super::replay;
 use super::report::SinkReport;
 use super::shared::Shared;
 use super::status::{
@@ -48,6 +49,8 @@ pub(crate) fn refresh_gauges(shared: &Shared, survey: &Survey) {
             |found: &StreamSurvey| found.lag(shared.state.cursor(sink.name(), &found.id).as_ref());
         sink.metrics.lag_records.set(saturating(survey.streams.iter().map(lag).sum()));
         sink.metrics.lag_seconds.set(sink.lag_seconds(now));
+        let remaining = replay::remaining(&shared.state, sink.name());
+        sink.metrics.replay_remaining.set(saturating(remaining));
     }
     let log = shared.metrics.log();
     log.bytes.set(saturating(survey.bytes));
@@ -145,6 +148,7 @@ fn live_sink(state: &State, report: &SinkReport, streams: &[StreamSurvey]) -> Si
         throttled_until: report.throttled_until(),
         failure: report.failure(),
         cursors,
+        replays: replay::statuses(state, report.name(), Some(report)),
     }
 }
 

@@ -42,6 +42,10 @@ pub(crate) struct SinkReport {
     failure: Mutex<Option<FailureStatus>>,
     /// Milliseconds since 1970; 0 when its rate limit is open.
     throttled_until: AtomicI64,
+    /// The replay that this is the account of, if it is not that of the live stream.
+    replay: Option<u64>,
+    /// The account of the replay that runs beside the live stream.
+    beside: Mutex<Option<Arc<SinkReport>>>,
 }
 
 /// A sink's account of one stream.
@@ -85,8 +89,32 @@ impl SinkReport {
             state: AtomicU8::new(0),
             failure: Mutex::new(None),
             throttled_until: AtomicI64::new(0),
+            replay: None,
+            beside: Mutex::new(None),
             identity,
         }
+    }
+
+    /// The account of a replay to the same sink, of these streams.
+    pub(crate) fn of_replay(&self, number: u64, streams: &[StreamId]) -> Self {
+        let report = Self::new(self.identity.clone(), &self.all_metrics, streams);
+        Self { metrics: self.metrics.of_replay(), replay: Some(number), ..report }
+    }
+
+    /// The replay that runs beside the live stream, with its account.
+    pub(crate) fn beside(&self) -> Option<(u64, Arc<Self>)> {
+        let beside = self.lock_beside().clone()?;
+        beside.replay.map(|number| (number, beside))
+    }
+
+    /// This replay runs now, or none.
+    pub(crate) fn set_beside(&self, replay: Option<Arc<Self>>) {
+        *self.lock_beside() = replay;
+    }
+
+    /// Whether what is live does not get through as it wants to, so that a replay should wait.
+    pub(crate) fn is_hindered(&self) -> bool {
+        matches!(self.state(), SinkState::Retrying | SinkState::Throttled | SinkState::Held)
     }
 
     /// Its name.
@@ -103,6 +131,11 @@ impl SinkReport {
     /// Records left the log before it had received them.
     pub(crate) fn tell_lost(&self, stream: &StreamId, loss: &Loss) {
         self.metrics.lost.inc_by(loss.records);
+        if let Some(replay) = self.replay {
+            let (sink, records) = (self.name(), loss.records);
+            tracing::warn!(sink, replay, %stream, records, "records of a replay are not in the log any more");
+            return;
+        }
         let name = |place: &Place| place.position.as_ref().map(ToString::to_string);
         tracing::error!(
             sink = self.name(),
@@ -163,6 +196,10 @@ impl SinkReport {
     /// Its account of a stream, if it reads it.
     pub(crate) fn lane(&self, stream: &StreamId) -> Option<&LaneReport> {
         self.lanes.iter().find(|lane| lane.stream == *stream)
+    }
+
+    fn lock_beside(&self) -> MutexGuard<'_, Option<Arc<Self>>> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_failure(&self) -> MutexGuard<'_, Option<FailureStatus>> {

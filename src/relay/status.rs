@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::replay::ReplayStatus;
+
 /// The whole relay at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -138,6 +140,9 @@ pub struct SinkStatus {
     pub failure: Option<FailureStatus>,
     /// Where it stands in each stream.
     pub cursors: Vec<CursorStatus>,
+    /// What is sent to it again beside its live stream, oldest first; of what has ended, the latest.
+    #[serde(default)]
+    pub replays: Vec<ReplayStatus>,
 }
 
 /// Records that left the log before a sink had received them.

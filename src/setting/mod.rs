@@ -4,11 +4,13 @@
 
 mod duration;
 mod expand;
+mod record_rate;
 mod secret;
 mod size;
 mod uri;
 
 pub use duration::{InvalidDuration, Span};
+pub use record_rate::{InvalidRecordRate, RecordRate};
 pub use secret::{SECRET_MARK, Secret, SecretError};
 pub use size::{ByteSize, InvalidByteSize};
 pub(crate) use uri::read_pair;

@@ -116,12 +116,21 @@ fn object(schema: &Value) -> String {
 
 /// Alternatives: words to choose from, or forms.
 fn form_of(alternatives: &[Value]) -> String {
-    let words: Option<Vec<_>> = alternatives.iter().map(|one| one.get("const")).collect();
+    let words: Option<Vec<_>> = alternatives.iter().map(words).collect();
     if let Some(words) = words {
-        return one_of(words.into_iter());
+        return one_of(words.into_iter().flatten());
     }
     let forms = alternatives.iter().filter(|one| type_of(one) != Some("null")).map(form);
     forms.collect::<Vec<_>>().join(" or ")
+}
+
+/// The words that can be written, where there is nothing else.
+fn words(schema: &Value) -> Option<Vec<&Value>> {
+    match (schema.get("const"), schema.get("enum")) {
+        (Some(word), _) => Some(vec![word]),
+        (None, Some(Value::Array(words))) => Some(words.iter().collect()),
+        _ => None,
+    }
 }
 
 fn one_of<'a>(words: impl Iterator<Item = &'a Value>) -> String {

@@ -2,6 +2,7 @@
 
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry,
 };
 
 use super::family::Registrar;
@@ -29,6 +30,26 @@ pub struct SinkMetrics {
     pub lag_seconds: Gauge,
     /// Duration of deliveries.
     pub delivery_seconds: Histogram,
+    /// Records accepted again, of replays.
+    pub replayed: IntCounter,
+    /// Records that replays have yet to pass.
+    pub replay_remaining: IntGauge,
+}
+
+impl SinkMetrics {
+    /// What a replay to this sink counts: its dead letters and durations with the sink's, what is accepted
+    /// as replayed, and the rest for itself.
+    #[must_use]
+    pub fn of_replay(&self) -> Self {
+        // Nobody reads this registry.
+        let apart = SinkFamilies::register(&Registrar(&Registry::new())).of("");
+        Self {
+            delivered: self.replayed.clone(),
+            dead_lettered: self.dead_lettered.clone(),
+            delivery_seconds: self.delivery_seconds.clone(),
+            ..apart
+        }
+    }
 }
 
 /// The families the metrics of every sink belong to.
@@ -44,6 +65,8 @@ pub(super) struct SinkFamilies {
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
     delivery_seconds: HistogramVec,
+    replayed: IntCounterVec,
+    replay_remaining: IntGaugeVec,
 }
 
 impl SinkFamilies {
@@ -75,22 +98,28 @@ impl SinkFamilies {
                 "Duration of deliveries.",
                 "sink",
             ),
+            replayed: counters("sink_replayed_total", "Records accepted again, of replays."),
+            replay_remaining: gauges(
+                "sink_replay_remaining_records",
+                "Records that replays have yet to pass, before filtering.",
+            ),
         }
     }
 
     /// Series of a sink that is there no more end.
     pub(super) fn forget(&self, name: &str) {
-        for counters in
-            [&self.delivered, &self.retried, &self.dead_lettered, &self.filtered, &self.lost]
-        {
+        let Self { delivered, retried, dead_lettered, filtered, lost, replayed, .. } = self;
+        let Self { held, throttled, lag_records, replay_remaining, .. } = self;
+        let Self { lag_seconds, delivery_seconds, .. } = self;
+        for counters in [delivered, retried, dead_lettered, filtered, lost, replayed] {
             // An error: there is no such series.
             let _removed = counters.remove_label_values(&[name]);
         }
-        for gauges in [&self.held, &self.throttled, &self.lag_records] {
+        for gauges in [held, throttled, lag_records, replay_remaining] {
             let _removed = gauges.remove_label_values(&[name]);
         }
-        let _removed = self.lag_seconds.remove_label_values(&[name]);
-        let _removed = self.delivery_seconds.remove_label_values(&[name]);
+        let _removed = lag_seconds.remove_label_values(&[name]);
+        let _removed = delivery_seconds.remove_label_values(&[name]);
     }
 
     pub(super) fn of(&self, name: &str) -> SinkMetrics {
@@ -105,6 +134,8 @@ impl SinkFamilies {
             lag_records: self.lag_records.with_label_values(&[name]),
             lag_seconds: self.lag_seconds.with_label_values(&[name]),
             delivery_seconds: self.delivery_seconds.with_label_values(&[name]),
+            replayed: self.replayed.with_label_values(&[name]),
+            replay_remaining: self.replay_remaining.with_label_values(&[name]),
         }
     }
 }

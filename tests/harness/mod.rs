@@ -5,6 +5,7 @@
 pub mod continuous;
 pub mod exerciser;
 pub mod metrics;
+pub mod place;
 
 use std::collections::HashMap;
 use std::ops::Range;

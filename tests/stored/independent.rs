@@ -104,8 +104,28 @@ pub struct State {
     /// By sink and place; those that are free are not here.
     pub groups: BTreeMap<(String, u16), Group>,
     pub paused: Vec<String>,
+    /// By number.
+    pub replays: BTreeMap<u64, Replay>,
     /// By number: when, and six texts.
     pub changes: BTreeMap<u64, (i64, [String; 6])>,
+}
+
+/// Position, and number of records up to it.
+pub type Place = (Option<Position>, u64);
+
+#[derive(Debug, PartialEq)]
+pub struct Replay {
+    pub sink: String,
+    /// Stream, after, until.
+    pub ranges: Vec<(String, Place, Place)>,
+    pub filter: String,
+    pub records: u64,
+    pub per: u64,
+    pub asked_at: i64,
+    pub asked_by: String,
+    pub lost: u64,
+    /// When, whether by an operator, how many records were passed.
+    pub end: Option<(i64, bool, u64)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -286,6 +306,13 @@ pub fn state(pairs: &Pairs) -> State {
                 value.end();
                 state.changes.insert(number, (at, texts));
             }
+            12 => {
+                let number = u64::from_be_bytes(key.take());
+                let mut value = Bytes::stamped(value);
+                let replay = replay(&mut value);
+                value.end();
+                state.replays.insert(number, replay);
+            }
             tag => panic!("tag {tag}"),
         }
         key.end();
@@ -349,6 +376,24 @@ fn usage(value: &[u8]) -> Usage {
     };
     let messages = distances.into_iter().map(&mut moment).collect();
     Usage { messages, under_way, closed_until }
+}
+
+fn place(value: &mut Bytes<'_>) -> Place {
+    (value.optional(Bytes::encoded_position), value.unsigned())
+}
+
+fn replay(value: &mut Bytes<'_>) -> Replay {
+    Replay {
+        sink: value.text(),
+        ranges: value.list(|value| (value.text(), place(value), place(value))),
+        filter: value.text(),
+        records: value.unsigned(),
+        per: value.unsigned(),
+        asked_at: value.signed(),
+        asked_by: value.text(),
+        lost: value.unsigned(),
+        end: value.optional(|value| (value.signed(), value.yes_or_no(), value.unsigned())),
+    }
 }
 
 fn group(value: &mut Bytes<'_>) -> Group {

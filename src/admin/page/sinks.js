@@ -60,14 +60,14 @@ function card(sink, refresh) {
 }
 
 function replayed(replay, refresh) {
-  const { id, state, done, total } = replay;
-  const text = `replay ${id}: ${state}, ${count(done)} of ${count(total)}`;
-  const ended = ["done", "finished", "cancelled"].includes(state);
+  const { number, state, done, total } = replay;
+  const text = `replay ${number}: ${state}, ${count(done)} of ${count(total)}`;
+  const ended = ["done", "cancelled"].includes(state);
   return element("div", {},
     element("p", { class: "quiet" }, text),
     element("progress", { max: Math.max(1, total), value: done, "aria-label": text }),
     ended ? null : button("Cancel replay", async () => {
-      if (await change(`replays/${part(id)}`, "DELETE")) refresh();
+      if (await change(`replays/${part(number)}`, "DELETE")) refresh();
     }));
 }
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::relay::ControlError;
+use crate::relay::{ControlError, ReplayError};
 
 /// The body of every failed request under `/api`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -59,8 +59,13 @@ impl From<ControlError> for Refusal {
             ControlError::UnknownSink { .. } | ControlError::UnknownStream { .. } => {
                 StatusCode::NOT_FOUND
             }
-            ControlError::Configured(_) => StatusCode::CONFLICT,
             ControlError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlError::Configured(_)
+            | ControlError::Replay(ReplayError::Ended(_) | ReplayError::TooMany(_)) => {
+                StatusCode::CONFLICT
+            }
+            ControlError::Replay(ReplayError::Unknown(_)) => StatusCode::NOT_FOUND,
+            ControlError::Replay(_) => StatusCode::BAD_REQUEST,
             ControlError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::Sink { .. } | ControlError::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

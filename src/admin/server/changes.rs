@@ -88,7 +88,7 @@ pub(super) fn routes<O: Operations>() -> ApiRouter<Arc<Context<O>>> {
 }
 
 impl Operator {
-    fn order(self, DryRun { dry_run }: DryRun) -> Order {
+    pub(super) fn order(self, DryRun { dry_run }: DryRun) -> Order {
         Order { from: self.from, dry_run }
     }
 }

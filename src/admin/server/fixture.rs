@@ -111,6 +111,7 @@ pub(in crate::admin) fn status() -> Status {
             throttled_until: None,
             failure: None,
             cursors: vec![cursor],
+            replays: Vec::new(),
         }],
     }
 }

@@ -7,6 +7,7 @@ mod document;
 mod extract;
 mod page;
 mod reads;
+mod replays;
 mod routes;
 
 #[cfg(test)]

@@ -12,14 +12,17 @@ use jiff::Timestamp;
 
 use super::answer::{self, Refusal};
 use super::reads::ask;
-use super::{Context, changes, document, page, reads};
+use super::{Context, changes, document, page, reads, replays};
 use crate::admin::{Operations, health};
 
 type Shared<O> = State<Arc<Context<O>>>;
 
 pub(super) fn all<O: Operations>(context: Arc<Context<O>>) -> Router {
     let mut description = document::begun();
-    let api = reads::routes().merge(changes::routes()).finish_api(&mut description);
+    let api = reads::routes()
+        .merge(changes::routes())
+        .merge(replays::routes())
+        .finish_api(&mut description);
     let description = Arc::new(document::ended(description));
     api.merge(page::routes())
         .route("/healthz", get(async || "ok"))

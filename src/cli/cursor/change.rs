@@ -19,16 +19,23 @@ pub struct ChangeArgs {
     /// Name of the sink
     #[arg(value_name = "SINK")]
     sink: String,
+    #[command(flatten)]
+    asking: AskingArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Whether a change is made, and whether it is asked for before.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct AskingArgs {
     /// Say what would happen, and do nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 /// Where to move.
@@ -76,7 +83,7 @@ pub(super) enum Action {
 }
 
 /// An age counts from now.
-fn since(text: &str) -> Result<Timestamp, String> {
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
@@ -139,7 +146,7 @@ fn at_rest(
 }
 
 /// Whoever changes the directory of a stopped relay.
-fn order(dry_run: bool) -> Order {
+pub(super) fn order(dry_run: bool) -> Order {
     let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     Order { from: format!("{user} at the data directory"), dry_run }
 }
@@ -158,13 +165,24 @@ impl ChangeArgs {
 
     /// Makes the change, after it was shown to whoever sits at the terminal.
     fn run(&self, make: impl Fn(bool) -> Result<Change, Failure>) -> Result<(), Failure> {
+        change::print(&self.asking.make(make, |change| &change.effect)?, self.output)
+    }
+}
+
+impl AskingArgs {
+    /// Makes a change, after its effect was shown to whoever sits at the terminal.
+    pub(super) fn make<T>(
+        self,
+        make: impl Fn(bool) -> Result<T, Failure>,
+        effect: impl Fn(&T) -> &str,
+    ) -> Result<T, Failure> {
         if !self.dry_run && !self.yes && confirm::is_interactive() {
             let intended = make(true)?;
-            if !confirm::asked(&intended.effect).map_err(Failure::failed)? {
+            if !confirm::asked(effect(&intended)).map_err(Failure::failed)? {
                 return Err(Failure::failed("nothing was changed"));
             }
         }
-        change::print(&make(self.dry_run)?, self.output)
+        make(self.dry_run)
     }
 }
 

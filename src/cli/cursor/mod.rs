@@ -1,11 +1,14 @@
 //! `cursor`: how far sinks have got, and changes of it.
 
 mod change;
+mod progress;
+mod replay;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use self::change::{Action, ChangeArgs, SeekArgs};
+use self::replay::ReplayArgs;
 use super::exit::Failure;
 use super::output::{self, Format, OutputArgs, Palette, Table, Tone};
 use super::target::{ReadError, TargetArgs};
@@ -48,6 +51,11 @@ pub enum CursorCommand {
     ///
     /// The sink is halted meanwhile; the others go on. What is skipped is noted in `audit`.
     Seek(SeekArgs),
+    /// Send a range to a sink again, beside its live stream, whose cursor does not move
+    ///
+    /// Without a named end it ends where the sink is now. One replay of a sink runs at a time; it goes on after
+    /// a restart.
+    Replay(Box<ReplayArgs>),
     /// Stop deliveries to a sink until they are resumed; its records wait in the log
     Pause(ChangeArgs),
     /// Let a sink go on; one that is held or waits tries again at once
@@ -62,6 +70,7 @@ pub(super) fn run(args: CursorArgs) -> Result<(), Failure> {
         CursorCommand::List { target, output } => wait_for(print_all(&target, output)),
         CursorCommand::Show { sink, target, output } => wait_for(print_one(&sink, &target, output)),
         CursorCommand::Seek(args) => change::seek(&args),
+        CursorCommand::Replay(args) => replay::run(&args),
         CursorCommand::Pause(args) => change::act(Action::Pause, &args),
         CursorCommand::Resume(args) => change::act(Action::Resume, &args),
         CursorCommand::Forget(args) => change::act(Action::Forget, &args),

@@ -74,6 +74,7 @@ fn sink(name: &str) -> SinkStatus {
             lag_records: 0,
             updated_at: Some(at("11:59:59")),
         }],
+        replays: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `status`: is anything stuck, since when, and why.
 
 mod problem;
+pub(super) mod replays;
 mod table;
 
 #[cfg(test)]

@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::problem;
+use super::{problem, replays};
 use crate::cli::output::{self, Palette, Table, Tone};
 use crate::relay::{LogStatus, SinkState, SinkStatus, Status, StreamStatus};
 
 /// The whole page: what it is, what is wrong, then the figures.
 pub(super) fn render(status: &Status, now: Timestamp, palette: Palette) -> String {
-    [
+    let parts = [
         heading(status, now),
         verdict(status, now, palette),
         streams(status, now, palette),
         sinks(status, now, palette),
-    ]
-    .join("\n")
+    ];
+    let parts = parts.into_iter().chain(replays::section(status, now, palette));
+    parts.collect::<Vec<_>>().join("\n")
 }
 
 fn heading(status: &Status, now: Timestamp) -> String {

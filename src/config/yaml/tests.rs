@@ -69,6 +69,11 @@ fn mistakes_in_a_sink_are_found_in_it() {
             r#"2:3: "a b" cannot name a sink; use 1 to 63 letters, digits, '-', '_' and '.'"#,
         ),
         (
+            // The cursors of a replay are named so.
+            "name: replay/7\n  kind: log",
+            r#"2:3: "replay/7" cannot name a sink; use 1 to 63 letters, digits, '-', '_' and '.'"#,
+        ),
+        (
             "name: a\n  kind: log\n- name: a\n  kind: log",
             r#"4:3: two sinks are named "a"; names must be unique"#,
         ),

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{Change, ControlError, Order, Target, seek, sinks};
+use super::{Change, ControlError, Order, ReplayRequest, Replayed, Target, replays, seek, sinks};
 use crate::cursor::{AuditEntry, State};
 use crate::event::StreamId;
 use crate::relay::error::RelayError;
 use crate::relay::offline::at_rest;
+use crate::relay::replay::ReplayStatus;
 
 /// Moves the cursors of a sink. Blocking.
 pub fn offline_seek(
@@ -39,6 +40,35 @@ pub fn offline_pause(
 /// Removes what is known of a sink. Blocking.
 pub fn offline_forget(path: &Path, sink: &str, order: &Order) -> Result<Change, RelayError> {
     at_rest(path, async |storage, _| Ok(sinks::forget(&storage.state, sink, order).await?))
+}
+
+/// Keeps a replay, which begins when the relay runs again. Blocking.
+pub fn offline_replay(
+    path: &Path,
+    request: &ReplayRequest,
+    order: &Order,
+) -> Result<Replayed, RelayError> {
+    at_rest(path, async |storage, _| {
+        check_known(&storage.state, &request.sink)?;
+        let streams: Vec<_> = storage.all_streams().cloned().collect();
+        Ok(replays::at_rest(&storage.state, &streams, request, order).await?)
+    })
+}
+
+/// Ends a replay. Blocking.
+pub fn offline_cancel_replay(
+    path: &Path,
+    number: u64,
+    order: &Order,
+) -> Result<Change, RelayError> {
+    at_rest(path, async |storage, _| {
+        Ok(replays::cancel_at_rest(&storage.state, number, order).await?)
+    })
+}
+
+/// All replays that are kept, oldest first. Blocking.
+pub fn offline_replays(path: &Path) -> Result<Vec<ReplayStatus>, RelayError> {
+    at_rest(path, async |storage, _| Ok(replays::all(&storage.state, |_| None)))
 }
 
 /// What operators have changed. Blocking.

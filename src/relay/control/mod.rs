@@ -8,19 +8,25 @@
 mod at_rest;
 mod places;
 mod reconfigure;
+mod replays;
 mod seek;
 mod sinks;
 
-pub use at_rest::{offline_changes, offline_forget, offline_pause, offline_seek};
+pub use at_rest::{
+    offline_cancel_replay, offline_changes, offline_forget, offline_pause, offline_replay,
+    offline_replays, offline_seek,
+};
 pub use places::Target;
 pub(crate) use places::find;
+pub use replays::{REPLAY_RATE, ReplayError, ReplayRequest, Replayed};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cursor::{AuditEntry, State};
-use crate::log::LogError;
+use crate::cursor::{AuditEntry, Place, State};
+use crate::event::StreamId;
+use crate::log::{LogError, Stream};
 use crate::sink::SinkError;
 
 /// Who asks for a change, and whether only to see what it would do.
@@ -86,6 +92,9 @@ pub enum ControlError {
         /// What is wrong.
         cause: SinkError,
     },
+    /// A replay was refused.
+    #[error(transparent)]
+    Replay(ReplayError),
     /// The log or the state has failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -111,6 +120,20 @@ impl Change {
         state.note_change(AuditEntry { at, from, action, subject, before, after, effect });
         state.sync().await
     }
+}
+
+/// A stream that somebody has named is there.
+fn check_stream(streams: &[Stream], only: Option<&StreamId>) -> Result<(), ControlError> {
+    let Some(name) = only.filter(|name| !streams.iter().any(|one| one.id() == *name)) else {
+        return Ok(());
+    };
+    let known: Vec<_> = streams.iter().map(|stream| stream.id().to_string()).collect();
+    Err(ControlError::UnknownStream { name: name.to_string(), known: known.join(", ") })
+}
+
+/// `0.4711`, or `beginning`.
+fn place_text(place: &Place) -> String {
+    place.position.as_ref().map_or_else(|| "beginning".to_owned(), ToString::to_string)
 }
 
 /// `1 record`, `2 records`.

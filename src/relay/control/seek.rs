@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Change, ControlError, Order, Target, find, records};
+use super::{Change, ControlError, Order, Target, check_stream, find, place_text, records};
 use crate::cursor::{Cursor, Place, State};
 use crate::event::StreamId;
 use crate::log::{LogError, Stream};
@@ -63,11 +63,7 @@ async fn moves(
     only: Option<&StreamId>,
     target: &Target,
 ) -> Result<Vec<Move>, ControlError> {
-    if let Some(name) = only.filter(|name| !streams.iter().any(|one| one.id() == *name)) {
-        let known: Vec<_> = streams.iter().map(|stream| stream.id().to_string()).collect();
-        let (name, known) = (name.to_string(), known.join(", "));
-        return Err(ControlError::UnknownStream { name, known });
-    }
+    check_stream(streams, only)?;
     let mut moves = Vec::new();
     for stream in streams.iter().filter(|stream| only.is_none_or(|only| only == stream.id())) {
         let cursor = state.cursor(sink, stream.id());
@@ -88,7 +84,7 @@ async fn apply(state: &State, sink: &str, moves: Vec<Move>) -> Result<(), LogErr
 
 fn describe(sink: &str, moves: &[Move], dry_run: bool) -> Change {
     let places = |place: fn(&Move) -> &Place| {
-        let texts = moves.iter().map(|one| format!("{} {}", one.stream, text(place(one))));
+        let texts = moves.iter().map(|one| format!("{} {}", one.stream, place_text(place(one))));
         texts.collect::<Vec<_>>().join(", ")
     };
     let sum = |count: fn(&Move) -> u64| moves.iter().map(count).sum::<u64>();
@@ -114,8 +110,4 @@ fn describe(sink: &str, moves: &[Move], dry_run: bool) -> Change {
 
 fn will_be(count: u64) -> String {
     format!("{} {}", records(count), if count == 1 { "is" } else { "are" })
-}
-
-fn text(place: &Place) -> String {
-    place.position.as_ref().map_or_else(|| "beginning".to_owned(), ToString::to_string)
 }

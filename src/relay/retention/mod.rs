@@ -48,10 +48,15 @@ fn view<'a>(shared: &Shared, found: &'a StreamSurvey) -> StreamView<'a> {
     };
     let reports = shared.sinks();
     let sinks = || reports.iter().map(AsRef::as_ref);
+    // What a replay has yet to read is held as for a required sink.
+    let names: Vec<_> = reports.iter().map(|report| report.name()).collect();
+    let replays = shared.state.replays_in(&names, &found.id).into_iter();
+    let replays = replays.map(|place| place.map_or(Reach::Nothing, Reach::UpTo)).min();
+    let replays = replays.unwrap_or(Reach::Everything);
     StreamView {
         segments: &found.segments,
-        by_all: slowest(&mut sinks()),
-        by_required: slowest(&mut sinks().filter(|report| report.identity.required)),
+        by_all: slowest(&mut sinks()).min(replays.clone()),
+        by_required: slowest(&mut sinks().filter(|report| report.identity.required)).min(replays),
     }
 }
 

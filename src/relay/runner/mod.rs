@@ -27,7 +27,7 @@ mod window;
 pub(crate) use gate::Windows;
 pub(crate) use lane::{Absorbed, Mark};
 pub(crate) use limits::Limits;
-pub(crate) use ports::{Feed, Ledger};
+pub(crate) use ports::{Feed, Ledger, Reading};
 pub(crate) use retry::RetrySchedule;
 
 use std::sync::Arc;
@@ -43,7 +43,6 @@ use self::gate::{Gate, Pass};
 use self::grouped::Clock;
 use self::grouping::Grouping;
 use self::lane::{Batch, Lane, Readiness};
-use self::ports::Reading;
 use super::report::SinkReport;
 use super::status::SinkState;
 use crate::event::{Filter, Position, StreamId};

@@ -29,19 +29,19 @@ use crate::telemetry::{Metrics, StreamMetrics};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for what a test needs, or fails.
-pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(in crate::relay) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it happens in time")
 }
 
 /// What a scripted API server answers when asked which cluster it is.
 #[derive(Debug, Clone)]
-pub(super) enum Answer {
+pub(in crate::relay) enum Answer {
     Uid(&'static str),
     Nothing,
 }
 
 /// An API server: streams, and what happens in them.
-pub(super) struct Cluster {
+pub(in crate::relay) struct Cluster {
     streams: Vec<StreamId>,
     identity: watch::Receiver<Answer>,
     happenings: Mutex<Vec<mpsc::UnboundedReceiver<Happening>>>,
@@ -49,28 +49,28 @@ pub(super) struct Cluster {
 }
 
 /// Something that happens in a stream.
-pub(super) enum Happening {
+pub(in crate::relay) enum Happening {
     Event(u64, usize),
     Refusal(&'static str),
 }
 
 /// A test's end of a [`Cluster`].
-pub(super) struct Script {
-    pub(super) identity: watch::Sender<Answer>,
-    pub(super) streams: Vec<mpsc::UnboundedSender<Happening>>,
-    pub(super) known: mpsc::UnboundedReceiver<Known>,
+pub(in crate::relay) struct Script {
+    pub(in crate::relay) identity: watch::Sender<Answer>,
+    pub(in crate::relay) streams: Vec<mpsc::UnboundedSender<Happening>>,
+    pub(in crate::relay) known: mpsc::UnboundedReceiver<Known>,
 }
 
 impl Script {
     /// Events with these versions happen in the first stream.
-    pub(super) fn events(&self, versions: std::ops::RangeInclusive<u64>) {
+    pub(in crate::relay) fn events(&self, versions: std::ops::RangeInclusive<u64>) {
         for version in versions {
             self.streams[0].send(Happening::Event(version, 100)).expect("the source listens");
         }
     }
 }
 
-pub(super) fn cluster(namespaces: &[&str]) -> (Arc<Cluster>, Script) {
+pub(in crate::relay) fn cluster(namespaces: &[&str]) -> (Arc<Cluster>, Script) {
     let mut streams: Vec<_> = namespaces
         .iter()
         .map(|namespace| StreamId::of_namespace(namespace).expect("a namespace"))
@@ -179,14 +179,14 @@ impl Sink for SwitchedSink {
 }
 
 /// A test's end of a sink.
-pub(super) struct Switch {
-    pub(super) outcome: watch::Sender<Outcome>,
+pub(in crate::relay) struct Switch {
+    pub(in crate::relay) outcome: watch::Sender<Outcome>,
     accepted: mpsc::UnboundedReceiver<u64>,
 }
 
 impl Switch {
     /// The next records it accepted.
-    pub(super) async fn accepted(&mut self, count: usize) -> Vec<u64> {
+    pub(in crate::relay) async fn accepted(&mut self, count: usize) -> Vec<u64> {
         let mut versions = Vec::new();
         while versions.len() < count {
             versions.push(soon(self.accepted.recv()).await.expect("the sink lives"));
@@ -194,14 +194,19 @@ impl Switch {
         versions
     }
 
+    /// The next record, if it has accepted one already.
+    pub(in crate::relay) fn now(&mut self) -> Option<u64> {
+        self.accepted.try_recv().ok()
+    }
+
     /// Whether it has accepted nothing else so far.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    pub(in crate::relay) fn is_quiet(&mut self) -> bool {
         self.accepted.try_recv().is_err()
     }
 }
 
 /// A required sink of this name.
-pub(super) fn sink(name: &str, delay: Duration) -> (Destination, Switch) {
+pub(in crate::relay) fn sink(name: &str, delay: Duration) -> (Destination, Switch) {
     let (outcome, switch) = watch::channel(Outcome::Accepted);
     let (sender, accepted) = mpsc::unbounded_channel();
     let build = move || -> Box<dyn Sink> {
@@ -234,14 +239,14 @@ pub(super) fn sink(name: &str, delay: Duration) -> (Destination, Switch) {
 }
 
 /// A relay that runs in the background.
-pub(super) struct Running {
-    pub(super) handle: RelayHandle,
-    pub(super) task: JoinHandle<Result<(), RelayError>>,
+pub(in crate::relay) struct Running {
+    pub(in crate::relay) handle: RelayHandle,
+    pub(in crate::relay) task: JoinHandle<Result<(), RelayError>>,
     shutdown: CancellationToken,
 }
 
 impl Running {
-    pub(super) async fn start(
+    pub(in crate::relay) async fn start(
         path: &Path,
         cluster: Arc<Cluster>,
         destinations: Vec<Destination>,
@@ -250,7 +255,7 @@ impl Running {
         Self::start_with(log, cluster, destinations).await
     }
 
-    pub(super) async fn start_with(
+    pub(in crate::relay) async fn start_with(
         log: LogConfig,
         cluster: Arc<Cluster>,
         destinations: Vec<Destination>,
@@ -274,13 +279,13 @@ impl Running {
         Ok(Self { handle, task, shutdown })
     }
 
-    pub(super) async fn stop(self) -> Result<(), RelayError> {
+    pub(in crate::relay) async fn stop(self) -> Result<(), RelayError> {
         self.shutdown.cancel();
         soon(self.task).await.expect("no panic")
     }
 
     /// Waits until the relay looks as wanted.
-    pub(super) async fn until(&self, wanted: impl Fn(&crate::relay::Status) -> bool) {
+    pub(in crate::relay) async fn until(&self, wanted: impl Fn(&crate::relay::Status) -> bool) {
         soon(async {
             while !wanted(&self.handle.status()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -291,6 +296,6 @@ impl Running {
 }
 
 /// Limits small enough to be reached in a test.
-pub(super) fn small_log(path: &Path) -> LogConfig {
+pub(in crate::relay) fn small_log(path: &Path) -> LogConfig {
     LogConfig { data_dir: path.to_owned(), max_bytes: ByteSize::mib(64), ..LogConfig::default() }
 }

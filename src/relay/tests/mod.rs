@@ -1,6 +1,6 @@
 //! The relay as a whole: scripted ends, real log.
 
-mod fixtures;
+pub(in crate::relay) mod fixtures;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -44,6 +44,7 @@ pub(in crate::sink) const KIND: Kind = Kind {
 struct Options {
     /// The service, for installations of one's own.
     #[serde(default = "service")]
+    #[schemars(extend("default" = "https://qyapi.weixin.qq.com/"))]
     url: Target,
     /// Id of the company.
     corp_id: String,

@@ -54,6 +54,7 @@ struct Options {
     dataset: String,
     /// The API, where it is not that of the United States.
     #[serde(default = "url")]
+    #[schemars(extend("default" = "https://api.honeycomb.io/"))]
     url: Target,
 }
 
