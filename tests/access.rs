@@ -1,5 +1,5 @@
-//! The relay needs the rights of `deploy/rbac.yaml` and no more. What is missing is named and tried
-//! again by itself; credentials are read anew when they are replaced. Sinks go on meanwhile.
+//! Rights of the relay (`deploy/kustomize/base/rbac.yaml`) that are missing are named and tried again
+//! by itself; credentials are read anew when they are replaced. Sinks go on meanwhile.
 
 #![allow(clippy::expect_used)] // a test fails where an expectation is not met
 
@@ -24,23 +24,9 @@ const NOTICED: Duration = Duration::from_secs(75);
 
 /// The manifest of the installation.
 fn manifest() -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rbac.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kustomize/base/rbac.yaml");
     let text = std::fs::read_to_string(path).expect("the manifest");
     serde_saphyr::from_multiple(&text).expect("YAML")
-}
-
-/// Where objects of this kind are created.
-fn collection(object: &Value) -> String {
-    const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1";
-    match object["kind"].as_str().expect("a kind") {
-        "ServiceAccount" => {
-            let namespace = object["metadata"]["namespace"].as_str().expect("a namespace");
-            format!("/api/v1/namespaces/{namespace}/serviceaccounts")
-        }
-        "ClusterRole" => format!("{ROLES}/clusterroles"),
-        "ClusterRoleBinding" => format!("{ROLES}/clusterrolebindings"),
-        other => panic!("the manifest has a {other}: say where it is created"),
-    }
 }
 
 /// The rules of the manifest with other verbs for events.
@@ -60,41 +46,6 @@ async fn until_answered(client: &Client, path: &str, status: StatusCode) {
         assert!(begin.elapsed() < NOTICED, "{path} is not answered by {status}");
         sleep(LOOK_INTERVAL).await;
     }
-}
-
-/// The manifest, applied as it is, is enough, also for the identity of the cluster; it gives no
-/// right beyond that.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_manifest_of_the_installation_is_enough_and_no_more() {
-    let cluster = Cluster::start().await;
-    let client = cluster.client();
-    for object in manifest() {
-        client.post(&collection(&object), &object).await;
-    }
-    let token = client.token("kube-system", "kube-event-relay", Duration::from_secs(600)).await;
-    let account = cluster.client_with_token(&token);
-    let kubeconfig = cluster.write_kubeconfig(cluster.url(), &token);
-    let observed = Observed::start(&cluster.folder().join("manifest"), &kubeconfig);
-    observed.passes(client, "by-the-manifest").await;
-    observed.ready().await;
-    let hidden = |text: &str| text.contains("kube-system may not be read");
-    assert!(!observed.relay.lines().iter().any(|line| hidden(&line.text)));
-
-    let event = client.create_event(NAMESPACE, &EventSpec::new("not-to-be-touched")).await;
-    let event = format!("/api/v1/namespaces/{NAMESPACE}/events/{}", event.name);
-    for (method, path) in [
-        (Method::GET, event.as_str()),
-        (Method::DELETE, event.as_str()),
-        (Method::GET, "/api/v1/secrets"),
-        (Method::GET, "/api/v1/pods"),
-        (Method::GET, "/api/v1/namespaces"),
-        (Method::GET, "/api/v1/namespaces/default"),
-        (Method::GET, "/api/v1/namespaces/kube-system/configmaps"),
-    ] {
-        let answer = account.send(method.clone(), path, None).await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
-    }
-    observed.has_all(client).await;
 }
 
 /// Without the right to read namespace kube-system the relay does its work, and says what it cannot

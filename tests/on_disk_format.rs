@@ -165,6 +165,28 @@ fn group(group: &Group) -> independent::Group {
 }
 
 /// The examples of the description, read by it.
+/// A position of the description.
+fn at(version: &str) -> independent::Position {
+    (3, version.to_owned())
+}
+
+/// The replay of the description.
+fn replay() -> independent::Replay {
+    let place = |version, sequence| (Some(at(version)), sequence);
+    let stream = "all-namespaces".to_owned();
+    independent::Replay {
+        sink: "oncall".to_owned(),
+        ranges: vec![(stream, place("4711", 1_234_567), place("4800", 1_234_600))],
+        filter: r#"{"type":["Warning"]}"#.to_owned(),
+        records: 20,
+        per: 1_000,
+        asked_at: 1_700_000_000_123,
+        asked_by: "127.0.0.1:40000".to_owned(),
+        lost: 2,
+        end: Some((1_700_000_000_456, false, 33)),
+    }
+}
+
 #[test]
 fn the_examples_of_the_description_are_right() {
     let header = ["6f1c", "Warning", "BackOff", "Pod", "shop", "cart-0"].map(ToOwned::to_owned);
@@ -174,7 +196,6 @@ fn the_examples_of_the_description_are_right() {
         header,
         body: br#"{"kind":"Event","count":300}"#.to_vec(),
     };
-    let at = |version: &str| (3, version.to_owned());
     let block = independent::Block {
         number: 70_000,
         sequence: 1_234_567,
@@ -247,19 +268,7 @@ fn the_examples_of_the_description_are_right() {
     let texts = ["10.0.0.7:4711", "cursor pause", "oncall", "running", "paused", "waits"];
     let change = (1_700_000_000_456, texts.map(str::to_owned));
     assert_eq!(state.changes, BTreeMap::from([(7, change)]));
-    let place = |version, sequence| (Some(at(version)), sequence);
-    let replay = independent::Replay {
-        sink: sink.clone(),
-        ranges: vec![(stream.clone(), place("4711", 1_234_567), place("4800", 1_234_600))],
-        filter: r#"{"type":["Warning"]}"#.to_owned(),
-        records: 20,
-        per: 1_000,
-        asked_at: 1_700_000_000_123,
-        asked_by: "127.0.0.1:40000".to_owned(),
-        lost: 2,
-        end: Some((1_700_000_000_456, false, 33)),
-    };
-    assert_eq!(state.replays, BTreeMap::from([(1, replay)]));
+    assert_eq!(state.replays, BTreeMap::from([(1, replay())]));
     let reason = "400 Bad Request".to_owned();
     let letter = independent::Letter {
         sink,

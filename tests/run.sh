@@ -53,12 +53,15 @@ fi
 
 step "servers of the rig"
 tests/rig/build.sh
+tests/rig/build.sh kubectl helm actionlint
 tests/rig/search/build.sh opensearch-2 elasticsearch-6 elasticsearch-7
 # Without a Java for it (3) its test says so, and is left out.
 tests/rig/search/build.sh opensearch-3 || [ $? = 3 ]
 tests/rig/influxdb.sh
 tests/rig/mongodb.sh
 tests/rig/kafka/build.sh
+tests/rig/unpack.sh promtool prometheus
+tests/rig/hadolint.sh
 tests/rig/install.sh mariadbd mariadb-server-core
 tests/rig/install.sh my_print_defaults mariadb-client-core
 tests/rig/install.sh chromedriver chromium-driver

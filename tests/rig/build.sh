@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Builds the real servers that the tests run against into target/rig/:
-# kube-apiserver and etcd, from the pinned Go module in servers/.
+# Builds programs that the tests run into target/rig/, from pinned Go modules:
+#
+#   build.sh               the real servers, kube-apiserver and etcd
+#   build.sh PROGRAM...    of these: kube-apiserver, etcd, kubectl (servers/), helm, actionlint (tools/)
 #
 # Safe to call from many processes at once (one builds, the others wait) and
 # cheap to call again: nothing is built while the sources' hash is unchanged.
@@ -26,15 +28,29 @@ fail() { say "$*"; exit 1; }
 # One builder at a time. The kernel drops the lock with the process, however it ends.
 exec 9>"$output/build.lock"
 if ! flock --nonblock 9; then
-    say "waiting for another build of the test servers"
+    say "waiting for another build of the test programs"
     flock 9
 fi
 
-programs=(etcd)
-[[ -n ${KUBEBUILDER_ASSETS:-} ]] || programs+=(kube-apiserver)
+programs=("$@")
+if [[ ${#programs[@]} -eq 0 ]]; then
+    programs=(etcd)
+    [[ -n ${KUBEBUILDER_ASSETS:-} ]] || programs+=(kube-apiserver)
+fi
+
+# Sets module, package and sources of a program.
+locate() { # PROGRAM
+    case $1 in
+    etcd | kube-apiserver | kubectl) module=servers package=./$1 sources=(build.sh servers/go.mod servers/go.sum "servers/$1/main.go") ;;
+    helm) module=tools package=helm.sh/helm/v4/cmd/helm sources=(build.sh tools/go.mod tools/go.sum) ;;
+    actionlint) module=tools package=github.com/rhysd/actionlint/cmd/actionlint sources=(build.sh tools/go.mod tools/go.sum) ;;
+    *) fail "there is no program '$1' to build" ;;
+    esac
+}
 
 wanted_stamp() { # PROGRAM
-    (cd "$here" && cat build.sh servers/go.mod servers/go.sum "servers/$1/main.go") | sha256sum | cut -d' ' -f1
+    locate "$1"
+    (cd "$here" && cat "${sources[@]}") | sha256sum | cut -d' ' -f1
 }
 
 is_current() { # PROGRAM
@@ -124,8 +140,9 @@ link_flags="-s -w -X $version_package.gitVersion=$kubernetes -X $version_package
 for program in "${stale[@]}"; do
     say "building $program (the first time takes minutes)"
     started=$SECONDS
-    (cd "$here/servers" &&
-        "$go" build -buildvcs=false -trimpath -ldflags="$link_flags" -o "$output/$program.new" "./$program") 9>&-
+    locate "$program"
+    (cd "$here/$module" &&
+        "$go" build -buildvcs=false -trimpath -ldflags="$link_flags" -o "$output/$program.new" "$package") 9>&-
     # Renamed, not overwritten: a running server keeps its old file.
     mv "$output/$program.new" "$output/$program"
     wanted_stamp "$program" >"$output/$program.stamp"

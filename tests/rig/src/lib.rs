@@ -18,6 +18,8 @@
 //! * [`MariaDb`]: a database to write to.
 //! * [`MongoDb`]: a real `MongoDB`, from `mongodb.sh`.
 //! * [`FailingCalls`]: makes a system call of a program fail.
+//! * [`kubectl`], [`helm`], [`promtool`], [`hadolint`], [`actionlint`]: the
+//!   programs of those who install the relay.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
 //!
 //! The servers are built from source by `build.sh`, once; the first build takes
@@ -33,6 +35,7 @@
 
 mod access;
 mod apiserver;
+mod apply;
 mod binaries;
 mod browser;
 mod client;
@@ -58,6 +61,7 @@ mod search;
 mod server;
 mod serving;
 mod stream;
+mod tools;
 mod volume;
 
 pub use self::mongodb::{MongoDb, MongoTopology};
@@ -79,4 +83,5 @@ pub use proxy::{Proxy, Traffic};
 pub use receiver::{Answer, Behaviour, Outcome, Received, Receiver};
 pub use relay::{Relay, RelayBuilder};
 pub use search::{SearchProduct, SearchServer};
+pub use tools::{actionlint, hadolint, helm, kubectl, promtool};
 pub use volume::Volume;

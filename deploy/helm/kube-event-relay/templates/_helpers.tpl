@@ -1,0 +1,65 @@
+{{- define "relay.labels" -}}
+app.kubernetes.io/name: kube-event-relay
+{{- end -}}
+
+{{- /* Every object has the same name: there is one relay in a namespace. */ -}}
+{{- define "relay.metadata" -}}
+name: kube-event-relay
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "relay.labels" . | nindent 2 }}
+{{- end -}}
+
+{{- /* Roles of the whole cluster are told apart by the namespace when it is not the usual one. */ -}}
+{{- define "relay.clusterName" -}}
+{{- if eq .Release.Namespace "kube-event-relay" }}kube-event-relay{{ else }}kube-event-relay-{{ .Release.Namespace }}{{ end -}}
+{{- end -}}
+
+{{- define "relay.subjects" -}}
+- kind: ServiceAccount
+  name: kube-event-relay
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{- /* The configuration, with the namespaces that it may read. */ -}}
+{{- define "relay.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- with .Values.namespaces -}}
+{{- $config = mergeOverwrite $config (dict "source" (dict "kubernetes" (dict "namespaces" .))) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "relay.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{- /* One rule in one namespace, for the relay. */ -}}
+{{- define "relay.role" }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "relay.labels" .root | nindent 4 }}
+rules:
+  - {{- toYaml .rule | nindent 4 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "relay.labels" .root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ .name }}
+subjects:
+  {{- include "relay.subjects" .root | nindent 2 }}
+{{- end }}

@@ -1,0 +1,95 @@
+//! What a release is made of: one version everywhere, and workflows that are sound.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::rendering::{helm, kustomize, only, output, repository};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository(path)).expect(path)
+}
+
+#[test]
+fn the_version_is_the_same_everywhere() {
+    let chart: Value =
+        serde_saphyr::from_str(&read("deploy/helm/kube-event-relay/Chart.yaml")).expect("YAML");
+    assert_eq!((&chart["version"], &chart["appVersion"]), (&VERSION.into(), &VERSION.into()));
+    let image = format!("kube-event-relay:{VERSION}");
+    for objects in [kustomize("base"), helm("kube-event-relay", &[])] {
+        let container = &only(&objects, "StatefulSet")["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], image.as_str());
+    }
+    for document in [
+        "docs/operators-guide.md",
+        "docs/operators-guide.zh-CN.md",
+        "docs/migrating-from-kube-eventer.md",
+        "docs/migrating-from-kube-eventer.zh-CN.md",
+    ] {
+        let named = read(document);
+        assert!(named.contains(&image), "{document}");
+        let versions = named.matches("kube-event-relay:").count();
+        assert_eq!(named.matches(&image).count(), versions, "{document} names no other version");
+    }
+    let changelog = read("CHANGELOG.md");
+    assert!(
+        changelog.contains("\n## Unreleased\n") || changelog.contains(&format!("\n## {VERSION}"))
+    );
+}
+
+/// Checked by their linter, and every script that they run is there.
+#[test]
+fn the_workflows_are_sound() {
+    let workflows = ["test", "release"].map(|name| format!(".github/workflows/{name}.yaml"));
+    let paths = workflows.each_ref().map(|path| repository(path));
+    println!("{}", output(Command::new(rig::actionlint()).args(&paths)));
+    let scripts = regex::Regex::new(r"\b(?:deploy|tests)/[a-z/-]+\.sh\b").expect("a pattern");
+    let mut found = 0;
+    for workflow in &workflows {
+        for script in scripts.find_iter(&read(workflow)) {
+            assert!(
+                Path::new(&repository(script.as_str())).exists(),
+                "{workflow}: {}",
+                script.as_str()
+            );
+            found += 1;
+        }
+    }
+    assert!(found >= 2, "the tests and the static build");
+}
+
+/// The chart as the release packs it renders like the one of the repository: its links were followed.
+#[test]
+fn the_packed_chart_is_complete() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("chart.tgz");
+    let mut pack = Command::new("tar");
+    pack.args(["--create", "--gzip", "--dereference", "--directory"])
+        .arg(repository("deploy/helm"));
+    output(pack.arg("--file").arg(&archive).arg("kube-event-relay"));
+    let flags = "monitoring.prometheusRule=true,monitoring.dashboard=true";
+    let mut render = Command::new(rig::helm());
+    render.args([
+        "template",
+        "kube-event-relay",
+        "--namespace",
+        "kube-event-relay",
+        "--set",
+        flags,
+    ]);
+    let rendered = crate::rendering::objects(&output(render.arg(&archive)));
+    assert_eq!(rendered, helm("kube-event-relay", &["--set", flags]));
+    let packing = pack
+        .get_args()
+        .take(3)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(
+        read(".github/workflows/release.yaml").contains(&format!("tar {packing}")),
+        "as the workflow does"
+    );
+}
