@@ -367,6 +367,45 @@ fn the_page_of_sinks_is_true() {
 }
 
 #[test]
+fn the_page_of_metrics_is_true() {
+    let place = Place::new();
+    let made = place.run(&["metrics", "-o", "markdown"]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = fs::read_to_string(path).expect("docs/metrics.md");
+    let remedy = "run: cargo run -- metrics -o markdown >docs/metrics.md";
+    assert_eq!(made.stdout, page, "{remedy}");
+    let (table, _) = place.run(&["metrics"]).success(&["metrics"]);
+    assert!(table.contains("\nkube_event_relay_sink_dead_letters "), "{table}");
+    let (json, _) = place.run(&["metrics", "-o", "json"]).success(&["json"]);
+    let families: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(families[0]["type"], "gauge");
+}
+
+#[test]
+fn shells_complete_commands_and_manual_pages_show_them() {
+    let place = Place::new();
+    let scripts = [
+        ("bash", "complete -F _kube__event__relay"),
+        ("zsh", "#compdef kube-event-relay"),
+        ("fish", "complete -c kube-event-relay"),
+    ];
+    for (shell, line) in scripts {
+        let (script, _) = place.run(&["completions", shell]).success(&[shell]);
+        assert!(script.contains(line) && script.contains("dead-letter"), "{shell}: {script}");
+    }
+    let wrong = place.run(&["completions", "tcsh"]).refusal(&["tcsh"], 2);
+    assert!(wrong.contains("none of bash, zsh, fish"), "{wrong}");
+    let (page, _) = place.run(&["man"]).success(&["man"]);
+    assert!(page.contains(".TH kube-event-relay 1") && page.contains("dead\\-letter"), "{page}");
+    let command = ["man", "dead-letter", "retry"];
+    let (page, _) = place.run(&command).success(&command);
+    assert!(page.contains(".TH kube-event-relay-dead-letter-retry 1"), "{page}");
+    assert!(page.contains("older\\-than"), "{page}");
+    let wrong = place.run(&["man", "dead-letter", "burn"]).refusal(&["man"], 2);
+    assert!(wrong.contains("there are: list, show, retry, discard"), "{wrong}");
+}
+
+#[test]
 fn kinds_and_their_options_are_listed() {
     let place = Place::new();
     let (kinds, _) = place.run(&["sink", "list"]).success(&["sink", "list"]);

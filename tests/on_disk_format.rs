@@ -170,6 +170,21 @@ fn at(version: &str) -> independent::Position {
     (3, version.to_owned())
 }
 
+/// The group of the description.
+fn group_example() -> independent::Group {
+    independent::Group {
+        id: [7; 16],
+        stream: "all-namespaces".to_owned(),
+        position: at("4711"),
+        received_at: 1_700_000_000_123,
+        event: r#"{"kind":"Event"}"#.to_owned(),
+        records: 2,
+        first: 1_700_000_000_123,
+        last: 1_700_000_000_456,
+        due: 1_700_000_060_456,
+    }
+}
+
 /// The replay of the description.
 fn replay() -> independent::Replay {
     let place = |version, sequence| (Some(at(version)), sequence);
@@ -252,18 +267,7 @@ fn the_examples_of_the_description_are_right() {
     assert_eq!(state.usages, BTreeMap::from([(quota, usage)]));
     let ahead = BTreeMap::from([((sink.clone(), stream.clone()), vec![at("4715"), at("4720")])]);
     assert_eq!(state.ahead, ahead);
-    let group = independent::Group {
-        id: [7; 16],
-        stream: stream.clone(),
-        position: at("4711"),
-        received_at: 1_700_000_000_123,
-        event: r#"{"kind":"Event"}"#.to_owned(),
-        records: 2,
-        first: 1_700_000_000_123,
-        last: 1_700_000_000_456,
-        due: 1_700_000_060_456,
-    };
-    assert_eq!(state.groups, BTreeMap::from([((sink.clone(), 3), group)]));
+    assert_eq!(state.groups, BTreeMap::from([((sink.clone(), 3), group_example())]));
     assert_eq!(state.paused, ["oncall"]);
     let texts = ["10.0.0.7:4711", "cursor pause", "oncall", "running", "paused", "waits"];
     let change = (1_700_000_000_456, texts.map(str::to_owned));
@@ -275,10 +279,19 @@ fn the_examples_of_the_description_are_right() {
         stream,
         position: at("4711"),
         reason,
-        at: 1_700_000_000_789,
+        attempts: 1,
+        times: [1_700_000_000_789; 2],
         record,
     };
+    let again = independent::Letter {
+        attempts: 2,
+        times: [1_700_000_000_789, 1_700_000_060_789],
+        ..independent::state(&all).letters.pop().expect("the same letter")
+    };
     assert_eq!(state.letters, [letter]);
+    let mut both = pairs("letter-note");
+    both.extend(pairs("letter-record"));
+    assert_eq!(independent::state(&both).letters, [again]);
 
     let text = description();
     let mut shown = text.split("```json\n").filter_map(|text| text.split("```").next());
@@ -348,7 +361,8 @@ fn letter_of(letter: kube_event_relay::cursor::DeadLetter) -> independent::Lette
         stream: letter.record.stream.to_string(),
         position: position(&letter.record.position),
         reason: letter.reason,
-        at: letter.at.as_millisecond(),
+        attempts: letter.attempts,
+        times: [letter.first_at, letter.last_at].map(jiff::Timestamp::as_millisecond),
         record: independent_record(&letter.record),
     }
 }

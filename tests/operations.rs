@@ -5,11 +5,13 @@
 
 mod harness;
 
+use std::io::{BufRead, BufReader};
 use std::iter::repeat_n;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use harness::metrics::Metrics;
-use harness::{Setup, all_done, program, status_when};
+use harness::{BINARY, Setup, all_done, program, status_when};
 use kube_event_relay::relay::{CursorStatus, SinkState, Status};
 use rig::{Cluster, CreatedEvent, EventSpec, Receiver, Relay};
 use serde::de::DeserializeOwned;
@@ -70,6 +72,41 @@ async fn health_metrics_and_commands_agree_with_what_was_delivered() {
     status_when(&relay, |status| all_done(status, EVENTS + 4)).await;
     assert_eq!(archive.count() - before, 4);
     assert!(relay.terminate().await.success());
+}
+
+/// One block per interval where there is no terminal; a relay that goes away is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_can_be_watched() {
+    let cluster = Cluster::start().await;
+    let receiver = Receiver::start();
+    let setup = Setup::new(cluster.folder(), cluster.kubeconfig_path()).webhook(
+        "oncall",
+        &receiver.url(),
+        "",
+    );
+    let relay = setup.relay().start();
+    let url = relay.admin_url().await;
+    let mut child = Command::new(BINARY)
+        .args(["status", "--watch", "500ms", "--server", &url])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut until = move |wanted: &str| {
+        let text = lines.by_ref().map(|line| line.expect("text"));
+        text.take_while(|line| !line.starts_with(wanted)).collect::<Vec<_>>()
+    };
+    assert_eq!(until("relay "), [""; 0], "nothing before the first block");
+    let block = until("relay ");
+    assert_eq!(block.last().map(String::as_str), Some(""), "an empty line in between");
+    assert!(block.iter().any(|line| line.starts_with("oncall ")), "{block:#?}");
+    assert!(!block.iter().any(|line| line.contains('\u{1b}')), "{block:#?}");
+    assert!(relay.terminate().await.success());
+    until("error: no relay answers at ");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let refused = failure(&["status", "--watch", "--server", &url], 1);
+    assert!(refused.contains("no relay answers"), "{refused}");
 }
 
 #[test]

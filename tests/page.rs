@@ -13,10 +13,10 @@ use rig::{Behaviour, Browser, Cluster, EventSpec, Receiver, Relay, Theme};
 
 const EVENTS: usize = 30;
 
-/// A relay with a sink that is well, one that fails, one that is held.
+/// A relay with a sink that is well, one that fails, one that is held, and one that refuses.
 struct Bench {
-    _cluster: Cluster,
-    _receivers: [Receiver; 4],
+    cluster: Cluster,
+    receivers: [Receiver; 4],
     setup: Setup,
     relay: Relay,
 }
@@ -27,6 +27,10 @@ impl Bench {
         let receivers = [(); 4].map(|()| Receiver::start());
         receivers[1].behave(Behaviour::status(503));
         receivers[2].behave(Behaviour::status(401));
+        receivers[3].behave(Behaviour::decide(|request| {
+            let refused = request.json()["reason"] == "Evicted";
+            Behaviour::status(if refused { 422 } else { 200 })
+        }));
         let setup = ["archive", "oncall", "pager", "warehouse"].iter().zip(&receivers).fold(
             Setup::new(cluster.folder(), cluster.kubeconfig_path()),
             |setup, (name, receiver)| setup.webhook(name, &receiver.url(), ""),
@@ -34,7 +38,9 @@ impl Bench {
         let relay = setup.relay().start();
         let client = cluster.client();
         for number in 0..EVENTS {
+            let reason = if number % 10 == 3 { "Evicted" } else { "BackOff" };
             let spec = EventSpec {
+                reason: reason.to_owned(),
                 message: format!("<b>message</b> {number} of a pod with a-very-long-name-{number}"),
                 ..EventSpec::new(&format!("event-{number}"))
             };
@@ -43,10 +49,10 @@ impl Bench {
         let troubled = |status: &Status| {
             let states: Vec<_> = status.sinks.iter().map(|sink| sink.state).collect();
             states[1..3] == [SinkState::Retrying, SinkState::Held]
-                && status.sinks[3].delivered == EVENTS as u64
+                && status.sinks[3].dead_letters == 3
         };
         status_when(&relay, troubled).await;
-        Self { _cluster: cluster, _receivers: receivers, setup, relay }
+        Self { cluster, receivers, setup, relay }
     }
 }
 
@@ -77,6 +83,7 @@ async fn what_is_wrong_is_seen_in_both_themes_and_two_widths() {
             ("oncall", "HTTP 503"),
             ("oncall", "next attempt"),
             ("pager", "check the credentials"),
+            ("warehouse", "dead letters"),
         ] {
             browser.until(&format!("{}.includes('{part}')", of(sink))).await;
         }
@@ -131,7 +138,36 @@ async fn changes_need_the_token_and_a_confirmation() {
     answer("yes").await;
     status_when(&bench.relay, |status| status.sinks[0].state == SinkState::Idle).await;
 
+    // A letter is sent again once its cause is gone.
+    bench.receivers[3].behave(Behaviour::status(200));
+    browser.until("document.querySelectorAll('#letters tbody tr').length === 3").await;
+    let letters = "document.getElementById('letters')";
+    browser.until(&format!("{letters}.innerText.includes('HTTP 422')")).await;
+    browser.run(&format!("{letters}.querySelector('.controls button').click()")).await;
+    answer("yes").await;
+    status_when(&bench.relay, |status| status.sinks[3].dead_letters == 0).await;
+
     click("archive", "Test").await;
     browser.until(&format!("{trouble}.includes('test of archive: accepted; HTTP 200 OK')")).await;
+    assert!(bench.relay.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_followed_as_they_come() {
+    let bench = Bench::start().await;
+    let browser = Browser::start(Theme::Light, 1280, 1600).await;
+    browser.open(&bench.relay.admin_url().await).await;
+    browser.run("document.querySelector('#tail [name=reason]').value = 'Evicted'").await;
+    browser.run("document.querySelector('#tail button').click()").await;
+    let lines = "document.querySelectorAll('#events li').length";
+    browser.until(&format!("{lines} === 3")).await;
+    let spec = EventSpec { reason: "Evicted".to_owned(), ..EventSpec::new("late") };
+    bench.cluster.client().create_event("default", &spec).await;
+    browser.until(&format!("{lines} === 4")).await;
+    // What events say is text.
+    browser.until("document.getElementById('events').innerText.includes('<b>message</b>')").await;
+    browser.run("document.getElementById('tail-stop').click()").await;
+    browser.until("document.getElementById('tail-stop').disabled").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
     assert!(bench.relay.terminate().await.success());
 }

@@ -1,5 +1,8 @@
 //! The command line's side of the admin interface.
 
+mod letters;
+mod records;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

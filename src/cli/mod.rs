@@ -8,10 +8,14 @@ mod change;
 mod config;
 pub mod confirm;
 pub mod cursor;
+mod dead_letter;
 pub mod demo;
 mod exit;
 pub mod log;
+mod manual;
+mod metrics;
 mod migrate;
+mod moment;
 pub mod output;
 mod reload;
 mod run;
@@ -25,9 +29,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::exit::Failure;
+use crate::event::{Filter, Match, MatchError};
+use crate::relay::Order;
 
 /// Name under which a drop-in image has the binary.
 const EVENTER: &str = "kube-eventer";
@@ -57,7 +63,9 @@ enum Command {
     Status(status::StatusArgs),
     /// Show how far sinks have got, and move, pause or resume them
     Cursor(cursor::CursorArgs),
-    /// Look for damage in the log
+    /// Show what sinks have refused for good, retry or discard it
+    DeadLetter(dead_letter::DeadLetterArgs),
+    /// Show what the log holds, and look for damage in it
     Log(log::LogArgs),
     /// Show kinds of sinks and their options, or try a sink
     Sink(sink::SinkArgs),
@@ -65,6 +73,12 @@ enum Command {
     Config(config::ConfigArgs),
     /// Show what operators have changed
     Audit(audit::AuditArgs),
+    /// Show all metrics that a relay exports
+    Metrics(metrics::MetricsArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(manual::CompletionsArgs),
+    /// Print a manual page
+    Man(manual::ManArgs),
     /// Bring the data directory of a stopped relay to this version's format
     Migrate(migrate::MigrateArgs),
 }
@@ -91,12 +105,29 @@ fn dispatch(arguments: Vec<OsString>) -> Result<(), Failure> {
         Command::Demo(args) => wait_for(demo::run(args)),
         Command::Status(args) => wait_for(status::run(args)),
         Command::Cursor(args) => cursor::run(args),
+        Command::DeadLetter(args) => dead_letter::run(args),
         Command::Audit(args) => wait_for(audit::run(args)),
         Command::Log(args) => log::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Config(args) => config::run(args),
+        Command::Metrics(args) => metrics::run(&args),
+        Command::Completions(args) => manual::completions(&args, Program::command()),
+        Command::Man(args) => manual::man(&args, Program::command()),
         Command::Migrate(args) => migrate::run(&args),
     }
+}
+
+/// Checks a sink's `match` that is written in one line, and keeps it as it is.
+fn matching(text: &str) -> Result<String, String> {
+    let wanted: Match = text.parse().map_err(|error: MatchError| error.to_string())?;
+    Filter::new(&wanted, &[]).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// Whoever changes the directory of a stopped relay.
+fn order(dry_run: bool) -> Order {
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
+    Order { from: format!("{user} at the data directory"), dry_run }
 }
 
 /// Whether the arguments are kube-eventer's.
@@ -148,7 +179,6 @@ fn wait_for<T, E: Display>(command: impl Future<Output = Result<T, E>>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn flags(arguments: &[&str]) -> bool {
         takes_flags(&arguments.iter().map(OsString::from).collect::<Vec<_>>())

@@ -8,6 +8,8 @@ use comfy_table::{CellAlignment, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::relay::Change;
+
 /// The option `-o`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct OutputArgs {
@@ -122,6 +124,14 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// A change of the relay, line by line.
+#[must_use]
+pub fn change(change: &Change) -> String {
+    let Change { action, subject, before, after, effect, dry_run } = change;
+    let note = if *dry_run { " (nothing was done)" } else { "" };
+    format!("{action} {subject}{note}\nbefore  {before}\nafter   {after}\neffect  {effect}\n")
+}
+
 /// JSON, indented, ended by a line break.
 pub fn json(value: &impl Serialize) -> io::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
@@ -129,10 +139,16 @@ pub fn json(value: &impl Serialize) -> io::Result<String> {
 
 /// Writes to standard output. A reader that has gone away (`| head`) is not an error.
 pub fn print(text: &str) -> io::Result<()> {
+    is_read(text).map(drop)
+}
+
+/// Writes to standard output, and says whether somebody still reads it.
+pub fn is_read(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -245,5 +261,24 @@ mod tests {
         assert_eq!(table.render(Palette::plain()), plain);
         let coloured = table.render(Palette::coloured());
         assert_eq!(coloured.matches("\u{1b}[31m").count(), 1, "{coloured:?}");
+    }
+
+    #[test]
+    fn a_change_is_shown_line_by_line() {
+        let sought = Change {
+            action: "cursor seek".into(),
+            subject: "oncall".into(),
+            before: "all-namespaces 0.41".into(),
+            after: "all-namespaces 0.12".into(),
+            effect: "29 records are delivered again".into(),
+            dry_run: true,
+        };
+        let expected = "\
+cursor seek oncall (nothing was done)
+before  all-namespaces 0.41
+after   all-namespaces 0.12
+effect  29 records are delivered again
+";
+        assert_eq!(change(&sought), expected);
     }
 }

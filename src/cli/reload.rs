@@ -117,6 +117,7 @@ impl Reloader {
             ("cluster", old.cluster != new.cluster),
             ("source", old.source != new.source),
             ("log", old.log != new.log),
+            ("deadLetters", old.dead_letters != new.dead_letters),
             ("admin", old.admin != new.admin),
             ("telemetry", old.telemetry != new.telemetry),
             ("drainDeadline", old.drain_deadline != new.drain_deadline),

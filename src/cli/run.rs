@@ -120,5 +120,6 @@ fn relay_config(config: Config) -> RelayConfig {
         log: config.log,
         sinks: config.sinks,
         drain_deadline: config.drain_deadline,
+        dead_letters: config.dead_letters,
     }
 }

@@ -10,7 +10,8 @@ use crate::cursor::AuditEntry;
 use crate::event::ResourceVersion;
 use crate::log::LogConfig;
 use crate::relay::{
-    self, CursorStatus, FoundRecord, RelayError, ReplayStatus, Status, Verification,
+    self, CountQuery, CursorStatus, FoundRecord, LetterPage, LetterQuery, LetterView, LogStat,
+    RecordCounts, RelayError, ReplayStatus, Status, Verification,
 };
 
 /// The options `--server` and `--data-dir`.
@@ -143,6 +144,44 @@ impl TargetArgs {
         };
         let find = move || relay::offline_record(&directory, &version);
         Ok(tokio::task::spawn_blocking(find).await??)
+    }
+
+    /// What the log holds.
+    pub async fn log_stat(&self) -> Result<LogStat, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.log_stat().await?);
+        };
+        let read = move || relay::offline_stat(&directory);
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
+    /// How many records there are of each value.
+    pub async fn count_records(&self, query: CountQuery) -> Result<RecordCounts, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.count_records(&query).await?);
+        };
+        let read = move || relay::offline_counts(&directory, &query);
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
+    /// Some dead letters of a sink.
+    pub async fn letters(&self, sink: &str, query: LetterQuery) -> Result<LetterPage, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.letters(sink, &query).await?);
+        };
+        let sink = sink.to_owned();
+        let read = move || relay::offline_letters(&directory, &sink, &query);
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
+    /// One dead letter of a sink.
+    pub async fn letter(&self, sink: &str, name: String) -> Result<LetterView, ReadError> {
+        let Some(directory) = self.data_dir.clone() else {
+            return Ok(self.client()?.letter(sink, &name).await?);
+        };
+        let sink = sink.to_owned();
+        let read = move || relay::offline_letter(&directory, &sink, &name);
+        Ok(tokio::task::spawn_blocking(read).await??)
     }
 
     pub(super) fn client(&self) -> Result<Client, ClientError> {

@@ -81,6 +81,11 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, Problem> {
         let message = "less than 64MiB cannot be kept to; write a size such as 2GiB";
         return Err(Problem::at(vec!["log".into(), "maxBytes".into()], message));
     }
+    if config.dead_letters.max_records == 0 || config.dead_letters.max_bytes.0 < 64 << 10 {
+        let message = "room for one letter and 64KiB is the least; write maxRecords: 10000 and maxBytes: 64MiB, \
+                       for example";
+        return Err(Problem::at(vec!["deadLetters".into()], message));
+    }
     eventer_source::check(&config.source)?;
     let context =
         context(&config.cluster).map_err(|reason| Problem::at(vec!["sinks".into()], reason))?;

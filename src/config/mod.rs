@@ -23,6 +23,7 @@ mod yaml;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::AdminConfig;
+use crate::cursor::DeadLettersConfig;
 use crate::log::LogConfig;
 use crate::setting::Span;
 use crate::sink::SinkConfig;
@@ -50,6 +51,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// How long deliveries under way may take when the relay is told to stop.
     pub drain_deadline: Span,
+    /// How many dead letters each sink may have.
+    pub dead_letters: DeadLettersConfig,
     /// Where events go.
     pub sinks: Vec<SinkConfig>,
 }
@@ -82,6 +85,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             // Kubernetes kills a pod 30 s after telling it to stop; the log needs some of that to close.
             drain_deadline: Span::from_secs(20),
+            dead_letters: DeadLettersConfig::default(),
             sinks: Vec::new(),
         }
     }

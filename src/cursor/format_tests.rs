@@ -35,6 +35,19 @@ const LETTER: [&str; 2] = [
      666603506f640473686f7006636172742d301c28b52ffd201ce100007b226b696e64223a224576656e74222c22636f756e74\
      223a3330307d",
 ];
+/// The same as format 2 has it: part 0 and part 1.
+const LETTER_2: [[&str; 2]; 2] = [
+    [
+        "0100066f6e63616c6c000e616c6c2d6e616d657370616365730000000304343731310000",
+        "02010078000000010f34303020426164205265717565737402fd2ad6ca9f17030000fdeaaacc9f17030000",
+    ],
+    [
+        "0100066f6e63616c6c000e616c6c2d6e616d657370616365730000000304343731310001",
+        "0001030434373131fdf6d0ca9f1703000001353e1c28b52ffd2035a90100010434373131fdf6d0ca9f1703000004\
+         36663163075761726e696e67074261636b4f666603506f640473686f7006636172742d301c28b52ffd201ce10000\
+         7b226b696e64223a224576656e74222c22636f756e74223a3330307d",
+    ],
+];
 const USAGE: [&str; 2] = [
     "06001964696e6774616c6b3a31613736373465623465653738646637",
     "0102fdf6d0ca9f17030000fb9a020101fd50a8cc9f17030000",
@@ -117,7 +130,7 @@ fn letter() -> DeadLetter {
         body: Bytes::from_static(br#"{"kind":"Event","count":300}"#),
     };
     let (sink, reason) = ("oncall".to_owned(), "400 Bad Request".to_owned());
-    DeadLetter { sink, record, reason, at: time(789) }
+    DeadLetter::new(sink, record, reason, time(789))
 }
 
 fn group() -> Group {
@@ -185,6 +198,11 @@ fn replay() -> Replay {
     }
 }
 
+/// The same record, refused a second time.
+fn letter_of_format_2() -> DeadLetter {
+    DeadLetter { attempts: 2, last_at: time(60_789), ..letter() }
+}
+
 /// A state database with these entries.
 fn write(directory: &Path, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
     let database = Database::open(&directory.join("state"), SEGMENT_TUNING).expect("open");
@@ -225,6 +243,16 @@ async fn entries_of_format_1_read_back() {
 }
 
 #[tokio::test]
+async fn a_letter_of_format_2_reads_back() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    write(directory.path(), LETTER_2.map(|[key, value]| (bytes(key), bytes(value))));
+    let state = open(directory.path()).expect("readable");
+    let letters = state.dead_letters("oncall", 10).await.expect("read");
+    assert_eq!(letters, [letter_of_format_2()]);
+    state.close().await.expect("close");
+}
+
+#[tokio::test]
 async fn entries_are_written_as_format_1_was() {
     let directory = tempfile::tempdir().expect("tempdir");
     let state = open(directory.path()).expect("new");
@@ -247,11 +275,11 @@ async fn entries_are_written_as_format_1_was() {
         let stored = database.get(&bytes(key)).expect("read").expect(key);
         assert_eq!(&stored[..], bytes(value), "{key}");
     }
+    let pairs: Vec<_> = letter_of_format_2().pairs().expect("encoded").into_iter().collect();
+    assert_eq!(pairs[0], (bytes(LETTER_2[0][0]), bytes(LETTER_2[0][1])));
     // zstd may compress in another way one day; what it has compressed stays readable.
-    for (key, value) in letter().pairs().expect("encoded") {
-        assert_eq!(key, bytes(LETTER[0]));
-        assert_eq!(value[..1], bytes(LETTER[1])[..1]);
-    }
+    assert_eq!(pairs[1].0, bytes(LETTER_2[1][0]));
+    assert_eq!(pairs.len(), 2);
 }
 
 #[tokio::test]
@@ -292,7 +320,7 @@ async fn a_newer_entry_is_refused_and_left_where_it_is() {
 async fn a_newer_dead_letter_is_not_taken_for_damage() {
     let directory = tempfile::tempdir().expect("tempdir");
     let mut value = bytes(LETTER[1]);
-    value[0] = 2;
+    value[0] = 3;
     write(directory.path(), entries().chain([(bytes(LETTER[0]), value)]));
     let state = open(directory.path()).expect("cursors are readable");
     let error = state.dead_letters("oncall", 10).await.expect_err("newer");
@@ -304,7 +332,7 @@ async fn a_newer_dead_letter_is_not_taken_for_damage() {
 fn the_description_shows_these_bytes() {
     let description = include_str!("../../docs/on-disk-format.md");
     let plain: String = description.split_whitespace().collect();
-    for text in ENTRIES.as_flattened() {
+    for text in ENTRIES.as_flattened().iter().chain(LETTER_2.as_flattened()) {
         assert!(plain.contains(text), "{text}");
     }
     assert!(description.contains(COPY), "{COPY}");

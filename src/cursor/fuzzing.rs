@@ -50,7 +50,9 @@ pub(crate) fn stored(data: &[u8]) {
         }
     });
     let stream = StreamId::all_namespaces();
-    drop(DeadLetter::from_bytes(path, "sink", &stream, data));
+    drop(DeadLetter::from_parts(path, "sink", &stream, &[(0, data)]));
+    let (note, record) = data.split_at(data.len() / 2);
+    drop(DeadLetter::from_parts(path, "sink", &stream, &[(0, note), (1, record)]));
     letter_reads_back(&mut Input::new(data), &stream);
 }
 
@@ -60,6 +62,7 @@ fn letter_reads_back(input: &mut Input<'_>, stream: &StreamId) {
     let reason = input.text();
     let header = Header { reason: input.text(), name: input.text(), ..Header::default() };
     let left_over = usize::from(input.word());
+    let attempts = input.word().into();
     let record = Record {
         stream: stream.clone(),
         position: Position::new(Generation(input.word().into()), ResourceVersion::first()),
@@ -67,12 +70,13 @@ fn letter_reads_back(input: &mut Input<'_>, stream: &StreamId) {
         header,
         body: Bytes::copy_from_slice(input.rest()),
     };
-    let letter = DeadLetter { sink: "sink".to_owned(), record, reason, at };
+    let letter = DeadLetter { attempts, ..DeadLetter::new("sink".to_owned(), record, reason, at) };
     let Ok(pairs) = letter.pairs() else { panic!("a letter that cannot be stored") };
     assert!(pairs.values().all(|value| value.len() <= VALUE_LIMIT));
-    let mut bytes = pairs.into_values().collect::<Vec<_>>().concat();
+    let mut parts: Vec<(u16, Vec<u8>)> = (0..).zip(pairs.into_values()).collect();
     // Parts of a longer letter may follow.
-    bytes.resize(bytes.len() + left_over, 7);
-    let read = DeadLetter::from_bytes(Path::new("state"), "sink", stream, &bytes);
+    let next = u16::try_from(parts.len()).unwrap_or(u16::MAX);
+    parts.push((next, vec![7; left_over]));
+    let read = DeadLetter::from_parts(Path::new("state"), "sink", stream, &parts);
     assert_eq!(read.ok(), Some(letter));
 }

@@ -34,7 +34,9 @@ mod writer;
 
 pub use audit::AuditEntry;
 pub use groups::{Group, GroupId, Slot};
-pub use letters::DeadLetter;
+pub use letters::{
+    DeadLetter, DeadLettersConfig, InvalidLetterId, LetterId, LetterTally, LettersFull,
+};
 pub use losses::{Loss, LossCause, Place};
 pub use replays::{Replay, ReplayEnd, ReplayRange};
 pub use state::State;

@@ -15,7 +15,7 @@ use super::encoding::{decode, encode, time};
 use super::keys::{self, Key, Parts};
 use super::losses::{self, Loss, Place};
 use super::writer::{self, Pending, Request};
-use super::{AuditEntry, Cursor, DeadLetter, Group, Replay, Usage, letters};
+use super::{AuditEntry, Cursor, Group, LetterTally, Replay, Usage, letters};
 use crate::event::{Position, StreamId};
 use crate::log::{DataDirectory, Database, Gap, LogError, SEGMENT_TUNING};
 
@@ -39,7 +39,7 @@ pub(super) struct Memory {
     pub(super) durable: BTreeMap<(String, StreamId), Cursor>,
     gaps: HashMap<StreamId, Vec<Gap>>,
     pub(super) marks: HashMap<StreamId, Mark>,
-    pub(super) letters: HashMap<String, u64>,
+    pub(super) letters: HashMap<String, LetterTally>,
     pub(super) losses: BTreeMap<(String, StreamId), Vec<Loss>>,
     pub(super) usages: HashMap<String, Usage>,
     pub(super) ahead: BTreeMap<(String, StreamId), Vec<Position>>,
@@ -145,35 +145,6 @@ impl State {
             })?;
         *self.0.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
-    }
-
-    /// Keeps a dead letter; durable no later than any cursor moved after this call.
-    pub fn bury(&self, letter: &DeadLetter) -> Result<(), LogError> {
-        let pairs = letter.pairs()?;
-        let mut memory = self.memory();
-        let waits =
-            pairs.first_key_value().is_some_and(|(key, _)| memory.pending.contains_key(key));
-        memory.pending.extend(pairs);
-        // One that replaces a stored letter is counted until the writer finds out.
-        *memory.letters.entry(letter.sink.clone()).or_default() += u64::from(!waits);
-        Ok(())
-    }
-
-    /// Number of dead letters of a sink.
-    #[must_use]
-    pub fn dead_letter_count(&self, sink: &str) -> u64 {
-        self.memory().letters.get(sink).copied().unwrap_or_default()
-    }
-
-    /// The oldest dead letters of a sink, at most `limit`.
-    pub async fn dead_letters(
-        &self,
-        sink: &str,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, LogError> {
-        self.sync().await?;
-        let sink = sink.to_owned();
-        self.ask(|answer| Request::Letters { sink, limit, answer }).await?
     }
 
     /// Keeps a loss; durable no later than any cursor moved after this call.
@@ -299,7 +270,20 @@ impl State {
         memory.put(Key::new(keys::MARK).name(stream.as_str()).bytes(), &mark);
     }
 
-    async fn ask<T>(
+    /// Reads in the database, behind all changes so far.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        self.sync().await?;
+        self.ask(|answer| {
+            // Whoever asked may have stopped waiting.
+            Request::Read(Box::new(move |database| drop(answer.send(database.and_then(read)))))
+        })
+        .await?
+    }
+
+    pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Request,
     ) -> Result<T, LogError> {
@@ -368,7 +352,8 @@ impl Memory {
         memory.load_paused(database)?;
         memory.load_audit(database)?;
         memory.load_replays(database)?;
-        memory.letters = letters::counts(database)?;
+        memory.letters = letters::tallies(database)?;
+        letters::left_over(database)?.into_iter().for_each(|part| memory.remove(part));
         memory.durable.clone_from(&memory.cursors);
         Ok(memory)
     }

@@ -10,23 +10,23 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::event::{Header, Record, StreamId};
-use crate::log::{DataDirectory, Database, Gap, SEGMENT_TUNING};
+use crate::log::{DataDirectory, Gap};
 
-fn open(directory: &TempDir) -> State {
+pub(super) fn open(directory: &TempDir) -> State {
     let directory = DataDirectory::open(directory.path(), Duration::ZERO).expect("directory");
     State::open(Arc::new(directory)).expect("state")
 }
 
 /// The lock of the directory ends with the last handle.
-async fn close(state: State) {
+pub(super) async fn close(state: State) {
     state.close().await.expect("close");
 }
 
-fn stream() -> StreamId {
+pub(super) fn stream() -> StreamId {
     StreamId::all_namespaces()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_millisecond(Timestamp::now().as_millisecond()).expect("now")
 }
 
@@ -34,19 +34,15 @@ fn cursor(position: &str) -> Cursor {
     Cursor { position: position.parse().ok(), sequence: 5, updated_at: now() }
 }
 
-fn letter(version: &str, body: Vec<u8>) -> DeadLetter {
-    DeadLetter {
-        sink: "oncall".into(),
-        record: Record {
-            stream: stream(),
-            position: version.parse().expect("position"),
-            received_at: now(),
-            header: Header { reason: "BackOff".into(), ..Header::default() },
-            body: Bytes::from(body),
-        },
-        reason: "400 Bad Request: keyword missing".into(),
-        at: now(),
-    }
+pub(super) fn letter(version: &str, body: Vec<u8>) -> DeadLetter {
+    let record = Record {
+        stream: stream(),
+        position: version.parse().expect("position"),
+        received_at: now(),
+        header: Header { reason: "BackOff".into(), ..Header::default() },
+        body: Bytes::from(body),
+    };
+    DeadLetter::new("oncall".into(), record, "400 Bad Request: keyword missing".into(), now())
 }
 
 #[tokio::test]
@@ -118,73 +114,6 @@ async fn a_gap_that_is_found_again_grows() {
     assert_eq!(ranges, expected.map(|(after, until)| (Some(position(after)), position(until))));
     close(state).await;
     assert_eq!(open(&directory).gaps(&stream()), gaps);
-}
-
-#[tokio::test]
-async fn a_letter_replaces_a_longer_one() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let state = open(&directory);
-    let mut refused = letter("0.3", vec![7; 100]);
-    refused.reason = "x".repeat(40_000);
-    state.bury(&refused).expect("bury");
-    state.sync().await.expect("sync");
-    // Delivered again after a crash, and refused in fewer words.
-    refused.reason = "no".to_owned();
-    state.bury(&refused).expect("bury again");
-    assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [refused]);
-    close(state).await;
-}
-
-#[tokio::test]
-async fn letters_are_counted_once_and_without_a_cursor_too() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let state = open(&directory);
-    for _ in 0..2 {
-        state.bury(&letter("0.3", vec![7; 100])).expect("bury");
-        state.bury(&letter("0.3", vec![7; 100])).expect("bury again");
-        state.bury(&letter("0.4", vec![7; 100_000])).expect("bury");
-        state.sync().await.expect("sync");
-        assert_eq!(state.dead_letter_count("oncall"), 2);
-    }
-    close(state).await;
-    assert_eq!(open(&directory).dead_letter_count("oncall"), 2);
-}
-
-#[tokio::test]
-async fn a_letter_in_parts_that_is_there_stays_as_it_is() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let state = open(&directory);
-    let noise: Vec<u8> = (0..40_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
-    let refused = letter("0.3", noise);
-    state.bury(&refused).expect("bury");
-    state.sync().await.expect("sync");
-    // With other words every part would be another one.
-    state.bury(&DeadLetter { reason: "no".to_owned(), ..refused.clone() }).expect("bury again");
-    assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [refused]);
-    assert_eq!(state.dead_letter_count("oncall"), 1);
-    close(state).await;
-}
-
-#[tokio::test]
-async fn a_letter_that_a_crash_cut_in_two_is_none() {
-    let directory = tempfile::tempdir().expect("tempdir");
-    let state = open(&directory);
-    let whole = letter("0.3", vec![7; 100]);
-    state.bury(&whole).expect("bury");
-    close(state).await;
-    let path = directory.path().join("state");
-    let database = Database::open(&path, SEGMENT_TUNING).expect("open");
-    let torn = letter("0.4", (0..=255).cycle().take(99_999).collect()).pairs().expect("pairs");
-    // They are written last one first.
-    for (key, value) in torn.iter().skip(1) {
-        database.insert(key, value).expect("insert");
-    }
-    database.commit().expect("commit");
-    drop(database);
-    let state = open(&directory);
-    assert_eq!(state.dead_letter_count("oncall"), 1);
-    assert_eq!(state.dead_letters("oncall", 10).await.expect("read"), [whole]);
-    close(state).await;
 }
 
 #[tokio::test]

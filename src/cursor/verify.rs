@@ -103,7 +103,7 @@ impl State {
 pub(super) fn read_all(database: &Database) -> Result<Memory, LogError> {
     let memory = Memory::load(database)?;
     for sink in memory.letters.keys() {
-        letters::each(database, sink, |_| true)?;
+        letters::each(database, sink)?;
     }
     Ok(memory)
 }

@@ -9,12 +9,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::copy::{Copy, Line};
+use super::letters::{self, Difference};
 use super::state::{Shared, State};
-use super::{DeadLetter, keys, letters, verify};
+use super::{LetterTally, keys, verify};
 use crate::log::{Database, LogError, SEGMENT_TUNING};
 
 /// How often the second copy of the cursors is written at most.
 const COPY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Reads in the database, unless that cannot be read now.
+pub(super) type Read = Box<dyn FnOnce(Result<&Database, LogError>) + Send>;
 
 /// What the writer is asked for.
 pub(super) enum Request {
@@ -24,10 +28,11 @@ pub(super) enum Request {
     SyncBlocking {
         answer: std::sync::mpsc::Sender<Result<(), LogError>>,
     },
-    Letters {
+    Read(Read),
+    TrimLetters {
         sink: String,
-        limit: usize,
-        answer: tokio::sync::oneshot::Sender<Result<Vec<DeadLetter>, LogError>>,
+        most: LetterTally,
+        answer: tokio::sync::oneshot::Sender<Result<LetterTally, LogError>>,
     },
     Verify {
         answer: std::sync::mpsc::Sender<Result<(), LogError>>,
@@ -95,8 +100,16 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
         match request {
             Some(Request::Sync { answer }) => drop(answer.send(committed)),
             Some(Request::SyncBlocking { answer }) => drop(answer.send(committed)),
-            Some(Request::Letters { sink, limit, answer }) => {
-                drop(answer.send(writer.letters(&sink, limit)));
+            Some(Request::Read(read)) => read(writer.open()),
+            Some(Request::TrimLetters { sink, most, answer }) => {
+                let trimmed = writer.trim_letters(&shared, &sink, most);
+                let fatal = trimmed.as_ref().err().filter(|error| !error.is_full()).cloned();
+                drop(answer.send(trimmed));
+                if let Some(error) = fatal {
+                    tracing::error!(%error, "dead letters cannot be removed.");
+                    shared.memory().failure = Some(error);
+                    return;
+                }
             }
             Some(Request::Verify { answer }) => drop(answer.send(writer.verify())),
             Some(Request::Close) => return,
@@ -122,9 +135,9 @@ impl Writer {
             if matches!(written, Err(LogError::Full { .. })) {
                 self.put_back(shared, pending);
             }
-            let known = written?;
+            let differences = written?;
             shared.memory().durable.clone_from(&cursors);
-            self.correct_counts(shared, known)?;
+            self.correct_counts(shared, differences)?;
         }
         let due = closing || self.copied_at.is_none_or(|at| at.elapsed() >= COPY_INTERVAL);
         if due && self.copied_revision != revision {
@@ -143,8 +156,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes and syncs. Returns the sink of each letter that was there before.
-    fn write(&mut self, pending: &Pending, revision: u64) -> Result<Vec<String>, LogError> {
+    /// Writes and syncs. Returns which letters were counted wrongly.
+    fn write(&mut self, pending: &Pending, revision: u64) -> Result<Vec<Difference>, LogError> {
         // After a full volume: sled repeats its failure for ever, so the database is opened anew.
         let database = match self.database.take() {
             Some(database) => database,
@@ -155,34 +168,28 @@ impl Writer {
         for (key, value) in pending.range(..letter) {
             put(database, key, value)?;
         }
-        let known = letters::write(database, pending)?;
+        let differences = letters::write(database, pending)?;
         // Cursors after all letters.
         for (key, value) in pending.range(behind..) {
             put(database, key, value)?;
         }
         database.insert(&keys::REVISION, &super::encoding::encode(&revision)?)?;
         database.commit()?;
-        Ok(known)
+        Ok(differences)
     }
 
     /// Every letter was counted when it was buried, also one that was there before.
-    fn correct_counts(&mut self, shared: &Shared, known: Vec<String>) -> Result<(), LogError> {
+    fn correct_counts(
+        &mut self,
+        shared: &Shared,
+        differences: Vec<Difference>,
+    ) -> Result<(), LogError> {
         let Some(database) = &self.database else { return Ok(()) };
         let mut memory = shared.memory();
         if std::mem::take(&mut self.miscounted) {
-            let mut counts = letters::counts(database)?;
-            for key in memory.pending.keys() {
-                if let Some(sink) = letters::begun_by(key)
-                    && database.get(key)?.is_none()
-                {
-                    *counts.entry(sink.to_owned()).or_default() += 1;
-                }
-            }
-            memory.letters = counts;
-            return Ok(());
-        }
-        for sink in known {
-            memory.letters.entry(sink).and_modify(|count| *count -= 1);
+            memory.letters = letters::count(database, &memory.pending)?;
+        } else {
+            memory.correct_letters(differences);
         }
         Ok(())
     }
@@ -197,8 +204,32 @@ impl Writer {
         }
     }
 
-    fn letters(&self, sink: &str, limit: usize) -> Result<Vec<DeadLetter>, LogError> {
-        letters::read(self.open()?, sink, limit)
+    /// Removes the oldest letters of a sink, durably.
+    fn trim_letters(
+        &mut self,
+        shared: &Shared,
+        sink: &str,
+        most: LetterTally,
+    ) -> Result<LetterTally, LogError> {
+        let tally = shared.memory().letters.get(sink).copied().unwrap_or_default();
+        let database = self.open()?;
+        let trimmed = letters::trim(database, sink, tally, most)
+            .and_then(|removed| database.commit().map(|()| removed));
+        match trimmed {
+            Ok(removed) => {
+                let mut memory = shared.memory();
+                let tally = memory.letters.entry(sink.to_owned()).or_default();
+                tally.records = tally.records.saturating_sub(removed.records);
+                tally.bytes = tally.bytes.saturating_sub(removed.bytes);
+                Ok(removed)
+            }
+            Err(error) => {
+                if error.is_full() {
+                    self.put_back(shared, Pending::new());
+                }
+                Err(error)
+            }
+        }
     }
 
     fn verify(&self) -> Result<(), LogError> {

@@ -11,7 +11,7 @@ pub mod render;
 mod resource_version;
 mod stream;
 
-pub use filter::{Explanation, Field, Filter, FilterError, Match, Matched, Unmatched};
+pub use filter::{Explanation, Field, Filter, FilterError, Match, MatchError, Matched, Unmatched};
 pub use object::EventObject;
 pub use position::{Generation, Position};
 pub use record::{Header, NotAnEvent, Record, RecordId};

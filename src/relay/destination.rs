@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::RelayError;
 use super::report::Identity;
 use super::runner::{Limits, Profile, SinkFactory, Windows};
+use crate::cursor::DeadLettersConfig;
 use crate::event::Filter;
 use crate::setting::ByteSize;
 use crate::sink::{Batch, Quota, Sink, SinkConfig, SinkContext, SinkError, registry};
@@ -20,6 +21,16 @@ const BATCH_BYTES_OF_ALL: u64 = 3 << 20;
 
 /// With very many sinks a batch still holds some fifty events.
 const BATCH_BYTES_MIN: u64 = 64 << 10;
+
+/// What all sinks of a relay are built with.
+pub(crate) struct Provisions {
+    /// What their constructors may use.
+    pub(crate) context: SinkContext,
+    /// Where their quotas are kept.
+    pub(crate) windows: Windows,
+    /// How many dead letters each may have.
+    pub(crate) letters: DeadLettersConfig,
+}
 
 /// A sink ready to run.
 pub(crate) struct Destination {
@@ -36,8 +47,7 @@ pub(crate) struct Destination {
 /// Builds every sink, or names the one that cannot be built. Connects to nothing.
 pub(crate) fn build_all(
     configs: &[SinkConfig],
-    windows: &Windows,
-    context: &SinkContext,
+    provisions: &Provisions,
 ) -> Result<Vec<Destination>, RelayError> {
     let mut names = HashSet::new();
     let share = share_of_one(configs.len());
@@ -47,7 +57,7 @@ pub(crate) fn build_all(
             if !names.insert(config.name.as_str()) {
                 return Err(RelayError::DuplicateSink(config.name.clone()));
             }
-            build(config, share, windows, context)
+            build(config, share, provisions)
                 .map_err(|cause| RelayError::Sink { name: config.name.clone(), cause })
         })
         .collect()
@@ -56,9 +66,9 @@ pub(crate) fn build_all(
 fn build(
     config: &SinkConfig,
     share: ByteSize,
-    windows: &Windows,
-    context: &SinkContext,
+    provisions: &Provisions,
 ) -> Result<Destination, SinkError> {
+    let Provisions { context, windows, letters } = provisions;
     let kind = registry::find(&config.kind)?;
     let filter = Filter::new(&config.include, &config.exclude)?;
     let (options, context) = (config.options.clone(), context.clone());
@@ -81,6 +91,7 @@ fn build(
         quota: quota(config, sink.quota()),
         group: config.group.clone(),
         windows: windows.clone(),
+        letters: *letters,
     };
     Ok(Destination { config: config.clone(), identity, profile, sink })
 }
@@ -119,19 +130,17 @@ fn or(first: Batch, second: Batch) -> Batch {
 mod tests {
     use super::*;
 
-    fn context() -> SinkContext {
+    fn provisions() -> Provisions {
         let http = crate::sink::http_client().expect("a client");
-        SinkContext { cluster: "test".into(), http, config_maps: None }
+        let context = SinkContext { cluster: "test".into(), http, config_maps: None };
+        Provisions { context, windows: Windows::default(), letters: DeadLettersConfig::default() }
     }
 
     #[test]
     fn a_sink_that_cannot_be_built_is_named() {
         let config: SinkConfig =
             serde_json::from_str(r#"{"name":"oncall","kind":"no-such-kind"}"#).expect("a sink");
-        let error = build_all(&[config], &Windows::default(), &context())
-            .err()
-            .expect("refused")
-            .to_string();
+        let error = build_all(&[config], &provisions()).err().expect("refused").to_string();
         assert!(error.contains("oncall") && error.contains("no-such-kind"), "{error}");
     }
 

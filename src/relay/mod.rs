@@ -10,12 +10,14 @@ mod handle;
 mod housekeeping;
 mod intake;
 mod integrity;
+mod letters;
 mod lookup;
 mod observer;
 mod offline;
 mod outflow;
 mod outflows;
 mod overview;
+mod records;
 mod replay;
 mod report;
 mod retention;
@@ -41,8 +43,16 @@ pub use control::{
 };
 pub use error::RelayError;
 pub use handle::RelayHandle;
+pub use letters::{
+    LetterChange, LetterOutcome, LetterPage, LetterQuery, LetterResult, LetterSelection,
+    LetterStatus, LetterView, offline_discard, offline_letter, offline_letters,
+};
 pub use lookup::{FoundRecord, LookupError, offline_record};
 pub use offline::offline_status;
+pub use records::{
+    CountBy, CountQuery, LogStat, RecordCount, RecordCounts, RecordLine, RecordPlace, RecordQuery,
+    RecordStream, StreamStat, offline_counts, offline_records, offline_stat,
+};
 pub use replay::{ReplayState, ReplayStatus, ReplayedRange};
 pub use shutdown::shutdown_on_signals;
 pub use starting::Starting;

@@ -14,17 +14,17 @@ use tokio::sync::{Mutex, MutexGuard, Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::destination::Destination;
+use super::destination::{Destination, Provisions};
 use super::error::RelayError;
 use super::outflow::Outflow;
 use super::replay::ReplayQueue;
 use super::report::SinkReport;
-use super::runner::{Profile, Windows};
+use super::runner::Profile;
 use super::shared::Shared;
 use super::status::SinkState;
 use crate::event::Filter;
 use crate::log::LogError;
-use crate::sink::{Sink, SinkConfig, SinkContext, SinkError};
+use crate::sink::{Sink, SinkConfig, SinkError};
 
 /// The sinks, by name.
 pub(crate) type Posts = BTreeMap<String, Post>;
@@ -32,8 +32,7 @@ pub(crate) type Posts = BTreeMap<String, Post>;
 /// All sinks of a relay. One change at a time.
 pub(crate) struct Outflows {
     shared: Arc<Shared>,
-    windows: Windows,
-    context: SinkContext,
+    provisions: Provisions,
     posts: Mutex<Posts>,
     stop: CancellationToken,
     failures: mpsc::UnboundedSender<RelayError>,
@@ -50,6 +49,8 @@ pub(crate) struct Post {
     replays: Option<Running>,
     /// Told of when there is a new replay.
     wake: Arc<Notify>,
+    /// Held by whoever hands its dead letters over again.
+    retrying: Arc<Mutex<()>>,
 }
 
 struct Running {
@@ -61,12 +62,11 @@ impl Outflows {
     /// No sinks yet. What fails is told to `failures`; all runners stop with `stop`.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        windows: Windows,
-        context: SinkContext,
+        provisions: Provisions,
         stop: CancellationToken,
         failures: mpsc::UnboundedSender<RelayError>,
     ) -> Self {
-        Self { shared, windows, context, posts: Mutex::default(), stop, failures }
+        Self { shared, provisions, posts: Mutex::default(), stop, failures }
     }
 
     /// All sinks, for as long as nobody else may change them.
@@ -79,8 +79,15 @@ impl Outflows {
         let Destination { config, identity, profile, sink } = destination;
         let name = identity.name.clone();
         let report = self.shared.add_sink(identity);
-        let mut post =
-            Post { config, report, profile, running: None, replays: None, wake: Arc::default() };
+        let mut post = Post {
+            config,
+            report,
+            profile,
+            running: None,
+            replays: None,
+            wake: Arc::default(),
+            retrying: Arc::default(),
+        };
         let outflow = self.outflow(&post);
         outflow.begin();
         if self.shared.state.is_paused(&name) {
@@ -106,9 +113,9 @@ impl Outflows {
         Ok(())
     }
 
-    /// Where the quotas of all sinks are kept.
-    pub(crate) fn windows(&self) -> &Windows {
-        &self.windows
+    /// What sinks are built with.
+    pub(crate) fn provisions(&self) -> &Provisions {
+        &self.provisions
     }
 
     /// Begins the replays of a sink, or goes on with them.
@@ -124,9 +131,9 @@ impl Outflows {
         post.replays = Some(self.watch_over(queue.stop.clone(), name, queue.run()));
     }
 
-    /// What sinks are built with.
-    pub(crate) fn context(&self) -> &SinkContext {
-        &self.context
+    /// Cancelled when all have to stop.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// Waits for the runners, which were told to stop by the token of all. Returns how many there are
@@ -141,6 +148,8 @@ impl Outflows {
                     *place = None;
                 }
             }
+            // It ends with the delivery under way.
+            let _idle = post.retrying.lock().await;
         }
     }
 
@@ -198,6 +207,16 @@ impl Post {
     /// Its own account.
     pub(crate) fn report(&self) -> &Arc<SinkReport> {
         &self.report
+    }
+
+    /// How it is run.
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// To be held by whoever hands its dead letters over again.
+    pub(crate) fn retrying(&self) -> Arc<Mutex<()>> {
+        self.retrying.clone()
     }
 
     /// Records it wants.

@@ -51,6 +51,9 @@ pub(crate) fn refresh_gauges(shared: &Shared, survey: &Survey) {
         sink.metrics.lag_seconds.set(sink.lag_seconds(now));
         let remaining = replay::remaining(&shared.state, sink.name());
         sink.metrics.replay_remaining.set(saturating(remaining));
+        let letters = shared.state.letter_tally(sink.name());
+        sink.metrics.dead_letters.set(saturating(letters.records));
+        sink.metrics.dead_letter_bytes.set(saturating(letters.bytes));
     }
     let log = shared.metrics.log();
     log.bytes.set(saturating(survey.bytes));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::observer::StreamReport;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) full: Mutex<Option<FullReason>>,
     /// Held by whoever looks through the log for damage.
     pub(crate) verifying: Mutex<()>,
+    /// Who may search the log for an operator.
+    pub(crate) searching: Arc<Semaphore>,
     /// Whether the relay is on its way out.
     pub(crate) stopping: AtomicBool,
 }

@@ -11,7 +11,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::destination::{Destination, build_all};
+use super::destination::{Destination, Provisions, build_all};
 use super::error::RelayError;
 use super::handle::RelayHandle;
 use super::housekeeping::{keep_house, look_after};
@@ -19,11 +19,13 @@ use super::intake::{ClusterIdentity, Intake, concerns_all_streams, identify};
 use super::integrity::note_frontier;
 use super::observer::{PhaseReport, StreamReport, tell_phase};
 use super::outflows::Outflows;
+use super::records::searches;
 use super::runner::Windows;
 use super::shared::{Beat, Shared, Watched};
 use super::starting::Starting;
 use super::storage::{Storage, place_new_sinks};
 use super::upstream::{ClusterConfigMaps, Upstream};
+use crate::cursor::DeadLettersConfig;
 use crate::event::StreamId;
 use crate::log::LogConfig;
 use crate::setting::Span;
@@ -44,6 +46,8 @@ pub struct RelayConfig {
     pub sinks: Vec<SinkConfig>,
     /// How long deliveries under way may take to end when the relay stops.
     pub drain_deadline: Span,
+    /// How many dead letters each sink may have.
+    pub dead_letters: DeadLettersConfig,
 }
 
 /// A running relay.
@@ -76,12 +80,12 @@ impl Relay {
             http: http_client()?,
             config_maps: Some(Arc::new(ClusterConfigMaps(upstream.clone()))),
         };
-        let windows = Windows::default();
-        let destinations = build_all(&config.sinks, &windows, &context)?;
+        let (windows, letters) = (Windows::default(), config.dead_letters);
+        let provisions = Provisions { context, windows, letters };
+        let destinations = build_all(&config.sinks, &provisions)?;
         let RelayConfig { cluster, log, drain_deadline, .. } = config;
         Self::assemble(Assembly {
-            context,
-            windows,
+            provisions,
             cluster,
             log,
             drain_deadline,
@@ -95,7 +99,7 @@ impl Relay {
 
     pub(super) async fn assemble(assembly: Assembly) -> Result<Self, RelayError> {
         let Assembly { cluster, log: limits, drain_deadline, upstream, .. } = assembly;
-        let Assembly { context, windows, destinations, metrics, starting, .. } = assembly;
+        let Assembly { provisions, destinations, metrics, starting, .. } = assembly;
         let identity = identify(upstream.as_ref()).await;
         tell_identity(&identity);
         let uid = match &identity {
@@ -109,7 +113,7 @@ impl Relay {
             destinations.iter().map(|destination| destination.identity.name.as_str()).collect();
         place_new_sinks(&storage.state, storage.all_streams(), &names).await?;
         let shared = Arc::new(share(cluster, limits, storage, metrics));
-        let mut relay = Self::idle(shared, windows, context, drain_deadline);
+        let mut relay = Self::idle(shared, provisions, drain_deadline);
         relay.start_sinks(destinations).await;
         // A log that is full stays closed: each start would otherwise take in a little more.
         look_after(&relay.shared).await?;
@@ -137,15 +141,10 @@ impl Relay {
         end.and(stopped)
     }
 
-    fn idle(
-        shared: Arc<Shared>,
-        windows: Windows,
-        context: SinkContext,
-        drain_deadline: Span,
-    ) -> Self {
+    fn idle(shared: Arc<Shared>, provisions: Provisions, drain_deadline: Span) -> Self {
         let (stop, (failed, failures)) = (CancellationToken::new(), mpsc::unbounded_channel());
         let outflows =
-            Arc::new(Outflows::new(shared.clone(), windows, context, stop.child_token(), failed));
+            Arc::new(Outflows::new(shared.clone(), provisions, stop.child_token(), failed));
         Self {
             shared,
             stop,
@@ -238,8 +237,7 @@ impl Relay {
 
 /// What a relay is put together from.
 pub(super) struct Assembly {
-    pub(super) context: SinkContext,
-    pub(super) windows: Windows,
+    pub(super) provisions: Provisions,
     pub(super) cluster: String,
     pub(super) log: LogConfig,
     pub(super) drain_deadline: Span,
@@ -266,6 +264,7 @@ fn share(cluster: String, limits: LogConfig, storage: Storage, metrics: Arc<Metr
         beat: Beat::new(),
         full: Mutex::new(None),
         verifying: Mutex::new(()),
+        searching: searches(),
         stopping: AtomicBool::new(false),
     }
 }

@@ -16,8 +16,10 @@ mod eventer_json;
 mod honeycomb;
 mod http;
 mod influxdb;
+#[cfg(not(fuzzing))]
 mod kafka;
 mod log;
+#[cfg(not(fuzzing))]
 mod mongo;
 mod mysql;
 mod options;

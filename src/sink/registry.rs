@@ -4,8 +4,10 @@ use serde_json::{Map, Value};
 
 use super::{
     Batch, OptionDescription, Sink, SinkConfig, SinkContext, SinkError, chat, elasticsearch,
-    event_bridge, honeycomb, influxdb, kafka, log, mongo, mysql, options, riemann, sls, webhook,
+    event_bridge, honeycomb, influxdb, log, mysql, options, riemann, sls, webhook,
 };
+#[cfg(not(fuzzing))]
+use super::{kafka, mongo};
 use crate::event::Match;
 use crate::setting::EventerUri;
 
@@ -66,7 +68,9 @@ pub static KINDS: &[Kind] = &[
     chat::TEAMS,
     elasticsearch::KIND,
     mysql::KIND,
+    #[cfg(not(fuzzing))]
     kafka::KIND,
+    #[cfg(not(fuzzing))]
     mongo::KIND,
     influxdb::KIND,
     honeycomb::KIND,

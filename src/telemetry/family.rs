@@ -1,10 +1,14 @@
 //! Building blocks of the families: one prefix, one set of buckets, registration that cannot fail.
 
+use std::cell::RefCell;
+
 use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
+
+use super::catalog::{self, MetricDescription};
 
 /// In front of every name that is not kube-eventer's.
 const PREFIX: &str = "kube_event_relay";
@@ -19,10 +23,22 @@ fn options(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(PREFIX)
 }
 
-/// Registers families in one registry and hands them back.
-pub(super) struct Registrar<'a>(pub(super) &'a Registry);
+/// Registers families in one registry, hands them back, and keeps what they say of themselves.
+pub(super) struct Registrar<'a> {
+    registry: &'a Registry,
+    catalog: RefCell<Vec<MetricDescription>>,
+}
 
-impl Registrar<'_> {
+impl<'a> Registrar<'a> {
+    pub(super) fn new(registry: &'a Registry) -> Self {
+        Self { registry, catalog: RefCell::default() }
+    }
+
+    /// What was registered, in order.
+    pub(super) fn into_catalog(self) -> Vec<MetricDescription> {
+        self.catalog.into_inner()
+    }
+
     pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.keep(IntCounter::with_opts(options(name, help)))
     }
@@ -56,7 +72,8 @@ impl Registrar<'_> {
     #[allow(clippy::expect_used)]
     pub(super) fn keep<T: Collector + Clone + 'static>(&self, family: Family<T>) -> T {
         let family = family.expect("a valid metric name");
-        self.0.register(Box::new(family.clone())).expect("a metric name used once");
+        self.catalog.borrow_mut().extend(catalog::describe(&family));
+        self.registry.register(Box::new(family.clone())).expect("a metric name used once");
         family
     }
 }

@@ -6,17 +6,19 @@
 
 use prometheus::{Registry, TextEncoder};
 
+use super::catalog::describe;
 use super::eventer::EventerMetrics;
 use super::family::Registrar;
 use super::sink::SinkFamilies;
 use super::stream::StreamFamilies;
-use super::{LogMetrics, ReloadMetrics, SinkMetrics, StreamMetrics};
+use super::{LogMetrics, MetricDescription, ReloadMetrics, SinkMetrics, StreamMetrics};
 
 /// All metrics, in a registry of their own: `kube_event_relay_*`, kube-eventer's `eventer_*`, and
 /// `process_*`.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    catalog: Vec<MetricDescription>,
     log: LogMetrics,
     sink: SinkFamilies,
     stream: StreamFamilies,
@@ -42,20 +44,27 @@ impl Metrics {
     #[must_use]
     pub fn with_event_metrics(event_metrics: bool) -> Self {
         let registry = Registry::new();
-        let registrar = Registrar(&registry);
+        let registrar = Registrar::new(&registry);
         let log = LogMetrics::register(&registrar);
         let sink = SinkFamilies::register(&registrar);
         let stream = StreamFamilies::register(&registrar);
         let reload = ReloadMetrics::register(&registrar);
         let eventer = EventerMetrics::register(&registrar, event_metrics);
-        register_process(&registry);
-        Self { registry, log, sink, stream, reload, eventer }
+        let mut catalog = registrar.into_catalog();
+        catalog.extend(register_process(&registry));
+        Self { registry, catalog, log, sink, stream, reload, eventer }
     }
 
     /// The text of `/metrics`.
     #[must_use]
     pub fn render(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    /// All families, whether or not one has a value yet.
+    #[must_use]
+    pub fn catalog(&self) -> &[MetricDescription] {
+        &self.catalog
     }
 
     /// Metrics of the log.
@@ -97,13 +106,18 @@ impl Metrics {
 /// `process_*`: CPU, memory, descriptors, start time. They need `/proc`.
 #[cfg(target_os = "linux")]
 #[allow(clippy::expect_used)] // the names are the collector's own and used once
-fn register_process(registry: &Registry) {
+fn register_process(registry: &Registry) -> Vec<MetricDescription> {
     use prometheus::process_collector::ProcessCollector;
-    registry.register(Box::new(ProcessCollector::for_self())).expect("a metric name used once");
+    let process = ProcessCollector::for_self();
+    let described = describe(&process);
+    registry.register(Box::new(process)).expect("a metric name used once");
+    described
 }
 
 #[cfg(not(target_os = "linux"))]
-fn register_process(_registry: &Registry) {}
+fn register_process(_registry: &Registry) -> Vec<MetricDescription> {
+    Vec::new()
+}
 
 #[cfg(test)]
 mod tests {

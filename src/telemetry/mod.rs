@@ -1,5 +1,6 @@
 //! Metrics and logs of the relay itself.
 
+mod catalog;
 mod eventer;
 mod family;
 mod log;
@@ -9,6 +10,7 @@ mod reload;
 mod sink;
 mod stream;
 
+pub use catalog::MetricDescription;
 pub use eventer::{Class, EventFacts, EventerMetrics, classify};
 pub use log::LogMetrics;
 pub use logs::init_logs;

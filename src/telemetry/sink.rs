@@ -16,6 +16,12 @@ pub struct SinkMetrics {
     pub retried: IntCounter,
     /// Records dead-lettered.
     pub dead_lettered: IntCounter,
+    /// Dead letters there are.
+    pub dead_letters: IntGauge,
+    /// Bytes they take.
+    pub dead_letter_bytes: IntGauge,
+    /// Dead letters dropped to make room.
+    pub dead_letters_dropped: IntCounter,
     /// Records excluded by the filter.
     pub filtered: IntCounter,
     /// Records dropped before the sink had received them.
@@ -42,7 +48,7 @@ impl SinkMetrics {
     #[must_use]
     pub fn of_replay(&self) -> Self {
         // Nobody reads this registry.
-        let apart = SinkFamilies::register(&Registrar(&Registry::new())).of("");
+        let apart = SinkFamilies::register(&Registrar::new(&Registry::new())).of("");
         Self {
             delivered: self.replayed.clone(),
             dead_lettered: self.dead_lettered.clone(),
@@ -58,6 +64,9 @@ pub(super) struct SinkFamilies {
     delivered: IntCounterVec,
     retried: IntCounterVec,
     dead_lettered: IntCounterVec,
+    dead_letters: IntGaugeVec,
+    dead_letter_bytes: IntGaugeVec,
+    dead_letters_dropped: IntCounterVec,
     filtered: IntCounterVec,
     lost: IntCounterVec,
     held: IntGaugeVec,
@@ -77,6 +86,15 @@ impl SinkFamilies {
             delivered: counters("sink_delivered_total", "Records accepted."),
             retried: counters("sink_retried_total", "Deliveries tried again."),
             dead_lettered: counters("sink_dead_lettered_total", "Records refused for good."),
+            dead_letters: gauges("sink_dead_letters", "Dead letters that are kept."),
+            dead_letter_bytes: gauges(
+                "sink_dead_letter_bytes",
+                "Bytes of the dead letters that are kept.",
+            ),
+            dead_letters_dropped: counters(
+                "sink_dead_letters_dropped_total",
+                "Dead letters dropped to make room for newer ones.",
+            ),
             filtered: counters("sink_filtered_total", "Records excluded by the filter."),
             lost: counters("sink_lost_total", "Records dropped before the sink had received them."),
             held: gauges("sink_held", "1 while the sink waits for an operator."),
@@ -109,13 +127,18 @@ impl SinkFamilies {
     /// Series of a sink that is there no more end.
     pub(super) fn forget(&self, name: &str) {
         let Self { delivered, retried, dead_lettered, filtered, lost, replayed, .. } = self;
-        let Self { held, throttled, lag_records, replay_remaining, .. } = self;
+        let Self { held, throttled, lag_records, replay_remaining, dead_letters, .. } = self;
+        let Self { dead_letter_bytes, dead_letters_dropped, .. } = self;
         let Self { lag_seconds, delivery_seconds, .. } = self;
-        for counters in [delivered, retried, dead_lettered, filtered, lost, replayed] {
+        let counted =
+            [delivered, retried, dead_lettered, dead_letters_dropped, filtered, lost, replayed];
+        for counters in counted {
             // An error: there is no such series.
             let _removed = counters.remove_label_values(&[name]);
         }
-        for gauges in [held, throttled, lag_records, replay_remaining] {
+        let gauged =
+            [held, throttled, lag_records, replay_remaining, dead_letters, dead_letter_bytes];
+        for gauges in gauged {
             let _removed = gauges.remove_label_values(&[name]);
         }
         let _removed = lag_seconds.remove_label_values(&[name]);
@@ -127,6 +150,9 @@ impl SinkFamilies {
             delivered: self.delivered.with_label_values(&[name]),
             retried: self.retried.with_label_values(&[name]),
             dead_lettered: self.dead_lettered.with_label_values(&[name]),
+            dead_letters: self.dead_letters.with_label_values(&[name]),
+            dead_letter_bytes: self.dead_letter_bytes.with_label_values(&[name]),
+            dead_letters_dropped: self.dead_letters_dropped.with_label_values(&[name]),
             filtered: self.filtered.with_label_values(&[name]),
             lost: self.lost.with_label_values(&[name]),
             held: self.held.with_label_values(&[name]),

@@ -444,12 +444,8 @@ pub fn body(version: u64) -> Bytes {
 }
 
 fn letter(record: &Record) -> DeadLetter {
-    DeadLetter {
-        sink: SINK.to_owned(),
-        record: record.clone(),
-        reason: "refused by the test".to_owned(),
-        at: Timestamp::UNIX_EPOCH,
-    }
+    let reason = "refused by the test".to_owned();
+    DeadLetter::new(SINK.to_owned(), record.clone(), reason, Timestamp::UNIX_EPOCH)
 }
 
 pub fn position(version: u64) -> Position {

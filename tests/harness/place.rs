@@ -16,12 +16,12 @@ pub enum Place {
 }
 
 impl Place {
-    /// A relay that runs with these settings.
+    /// A relay that runs with these settings, with the token of its directory.
     pub async fn running(setup: &Setup, relay: &Relay) -> Self {
         Self::Running(relay.admin_url().await, setup.data().join("admin-token"))
     }
 
-    /// Runs a command to its end.
+    /// Runs a command there, to its end.
     pub fn run(&self, arguments: &[&str]) -> Answer {
         let place = match self {
             Self::Running(url, token) => {
@@ -32,11 +32,17 @@ impl Place {
         program(&[arguments, &place].concat())
     }
 
+    /// What a command prints for people.
+    pub fn page(&self, arguments: &[&str]) -> String {
+        let answer = self.run(arguments);
+        assert_eq!(answer.code, Some(0), "{arguments:?}: {}", answer.stderr);
+        answer.stdout
+    }
+
     /// The JSON that a command prints.
     pub fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
-        let answer = self.run(&[arguments, &["-o", "json"]].concat());
-        assert_eq!(answer.code, Some(0), "{arguments:?}: {}", answer.stderr);
-        serde_json::from_str(&answer.stdout).expect("JSON")
+        let text = self.page(&[arguments, &["-o", "json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
     }
 
     /// Makes a change, which does what its dry run said.

@@ -36,19 +36,6 @@ impl<T: Clone + PartialEq + Debug> History<T> {
         self.durable = self.versions.len() - 1;
     }
 
-    /// The earliest version that a crash may leave.
-    pub fn earliest(&self) -> &T {
-        &self.versions[self.durable].1
-    }
-
-    /// The first change after the last durable one is durable, or a later one in its place, if it was
-    /// made before this time.
-    pub fn keep_one_before(&mut self, time: i64) {
-        if self.versions.get(self.durable + 1).is_some_and(|(at, _)| *at < time) {
-            self.durable += 1;
-        }
-    }
-
     /// Changes before this time are durable.
     pub fn sync_before(&mut self, time: i64) {
         let before = self.versions.partition_point(|(at, _)| *at < time);

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use kube_event_relay::event::{Generation, Position};
 
-use super::action::{Action, Item, LARGE, Place};
+use super::action::{Action, Item, Place};
 use super::history::History;
 use super::process::digest_of;
 use super::protocol::{
@@ -44,24 +44,8 @@ struct Reading {
     begun: bool,
 }
 
-/// A dead letter.
-#[derive(Debug)]
-struct Letter {
-    history: History<Option<SeenLetter>>,
-    /// Whether it is stored in parts: of those the one that is stored first stays.
-    in_parts: bool,
-}
-
-impl Letter {
-    /// What was buried before this time is durable.
-    fn sync_before(&mut self, time: i64) {
-        if !self.in_parts {
-            self.history.sync_before(time);
-        } else if self.history.earliest().is_none() {
-            self.history.keep_one_before(time);
-        }
-    }
-}
+/// A dead letter: the last refusal counts.
+type Letter = History<Option<SeenLetter>>;
 
 /// The model.
 #[derive(Debug)]
@@ -215,11 +199,9 @@ impl Model {
         let seen = known.seen()?;
         let reason = format!("{} {}", self.clock, "x".repeat(words));
         let letter = SeenLetter { record: seen, reason: reason.clone() };
-        let letters = self
-            .letters
-            .entry((sink, position.clone()))
-            .or_insert_with(|| Letter { history: History::new(None), in_parts: record.1 >= LARGE });
-        letters.history.change(self.clock, Some(letter));
+        let history =
+            self.letters.entry((sink, position.clone())).or_insert_with(|| History::new(None));
+        history.change(self.clock, Some(letter));
         Some(Command::Bury(Buried { sink, position, record, reason }))
     }
 

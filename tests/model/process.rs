@@ -357,10 +357,5 @@ impl Missing {
 fn letter(stream: &StreamId, buried: Buried) -> DeadLetter {
     let NewRecord { position, received_at, header, body } = record(&buried.position, buried.record);
     let record = Record { stream: stream.clone(), position, received_at, header, body };
-    DeadLetter {
-        sink: SINKS[buried.sink].to_owned(),
-        record,
-        reason: buried.reason,
-        at: Timestamp::UNIX_EPOCH,
-    }
+    DeadLetter::new(SINKS[buried.sink].to_owned(), record, buried.reason, Timestamp::UNIX_EPOCH)
 }

@@ -158,11 +158,10 @@ pub fn groups(sink: &str) -> Vec<(u16, Option<Group>)> {
 
 /// Dead letters of a sink, in order.
 pub fn letters(sink: &str) -> Vec<DeadLetter> {
-    let letter = |record: usize, reason: &str| DeadLetter {
-        sink: sink.to_owned(),
-        record: records(&everything())[record].clone(),
-        reason: reason.to_owned(),
-        at: time(100_000 + i64::try_from(record).expect("few records")),
+    let letter = |record: usize, reason: &str| {
+        let at = time(100_000 + i64::try_from(record).expect("few records"));
+        let record = records(&everything())[record].clone();
+        DeadLetter::new(sink.to_owned(), record, reason.to_owned(), at)
     };
     match sink {
         "oncall" => vec![

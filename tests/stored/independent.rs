@@ -86,7 +86,9 @@ pub struct Letter {
     pub stream: String,
     pub position: Position,
     pub reason: String,
-    pub at: i64,
+    pub attempts: u64,
+    /// When it was first and last refused.
+    pub times: [i64; 2],
     pub record: Record,
 }
 
@@ -420,22 +422,38 @@ fn letter(pairs: &Pairs, sink: String, stream: String, position: Position) -> Le
     key.extend(generation.to_be_bytes());
     key.push(u8::try_from(digits.len()).expect("short"));
     key.extend(digits.bytes());
-    let parts = (0u16..).map_while(|part| pairs.get(&[&key[..], &part.to_be_bytes()].concat()));
-    let joined: Vec<u8> = parts.flatten().copied().collect();
-    let mut bytes = Bytes(&joined);
-    assert_eq!(bytes.byte(), 1, "format");
-    let length = bytes.length_le();
-    let mut bytes = Bytes(&bytes.0[..length]);
-    let note = bytes.length_le();
-    let (note, payload) = bytes.0.split_at(note);
-    let mut note = Bytes::stamped(note);
-    let (reason, at) = (note.text(), note.signed());
-    note.end();
-    let mut block = block(payload);
+    let part = |part: u16| pairs.get(&[&key[..], &part.to_be_bytes()].concat());
+    let joined = |from: u16| (from..).map_while(part).flatten().copied();
+    let mut first = Bytes(part(0).expect("part 0"));
+    let (reason, attempts, times, payload) = match first.byte() {
+        1 => {
+            let joined = joined(0).collect::<Vec<u8>>();
+            let mut bytes = Bytes(&joined[1..]);
+            let length = bytes.length_le();
+            let mut bytes = Bytes(&bytes.0[..length]);
+            let note = bytes.length_le();
+            let (note, payload) = bytes.0.split_at(note);
+            let mut note = Bytes::stamped(note);
+            let (reason, at) = (note.text(), note.signed());
+            note.end();
+            (reason, 1, [at, at], payload.to_vec())
+        }
+        2 => {
+            let record = u16::from_le_bytes(first.take());
+            let length = first.length_le();
+            let mut note = Bytes::stamped(first.0);
+            let (reason, attempts) = (note.text(), note.unsigned());
+            let times = [note.signed(), note.signed()];
+            note.end();
+            (reason, attempts, times, joined(record).take(length).collect::<Vec<u8>>())
+        }
+        other => panic!("format {other} of a dead letter"),
+    };
+    let mut block = block(&payload);
     let record = block.records.pop().expect("a record");
     assert_eq!((block.number, block.sequence, block.records.len()), (0, 1, 0));
     assert_eq!((block.generation, &record.version), (*generation, digits));
-    Letter { sink, stream, position, reason, at, record }
+    Letter { sink, stream, position, reason, attempts, times, record }
 }
 
 fn block(payload: &[u8]) -> Block {

@@ -22,7 +22,7 @@ export async function show(place, sinks, refresh) {
   try {
     const tables = numbers.map(async ({ name, deadLetters }) => {
       const page = await ask(`dead-letters/${part(name)}?limit=${SHOWN}`);
-      return table(name, deadLetters, page.letters ?? page, again);
+      return table(name, deadLetters, page.letters, again);
     });
     place.replaceChildren(...await Promise.all(tables));
   } catch (error) {
@@ -33,17 +33,27 @@ export async function show(place, sinks, refresh) {
 
 function table(sink, total, letters, again) {
   const act = (text, action, body) => button(text, async () => {
-    if (await change(`dead-letters/${part(sink)}/${action}`, "POST", body)) again();
+    const path = `dead-letters/${part(sink)}/${action}`;
+    let done = await change(path, "POST", body);
+    if (!done) return;
+    // What is more than a portion follows without another question.
+    try {
+      while (done.next && !done.stopped) {
+        done = await ask(path, { method: "POST", body: { ...body, after: done.next, asOf: done.asOf } });
+      }
+      if (done.stopped) tell(done.stopped);
+    } catch (error) {
+      tell(error.message);
+    }
+    again();
   });
   const rows = letters.map((letter) => {
-    const event = letter.event ?? {};
-    const object = event.involvedObject ?? {};
     const cell = (label, ...children) => element("td", { "data-label": label }, ...children);
     return element("tr", {},
-      cell("refused", ago(letter.lastAt ?? letter.at)),
-      cell("event", `${event.reason ?? ""} ${object.kind ?? ""} ${object.namespace ?? ""}/${object.name ?? ""}`),
-      cell("answer", element("span", { class: "mono" }, letter.reason)),
-      cell("attempts", String(letter.attempts ?? 1)),
+      cell("refused", ago(letter.lastAt)),
+      cell("event", `${letter.reason} ${letter.kind} ${letter.namespace}/${letter.name}`),
+      cell("answer", element("span", { class: "mono" }, letter.reply)),
+      cell("attempts", String(letter.attempts)),
       cell("", element("div", { class: "actions" },
         act("Retry", "retry", { ids: [letter.id] }),
         act("Discard", "discard", { ids: [letter.id] }))));

@@ -56,18 +56,22 @@ impl OperationOutput for Refusal {
 impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
         let code = match error {
-            ControlError::UnknownSink { .. } | ControlError::UnknownStream { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            ControlError::UnknownSink { .. }
+            | ControlError::UnknownStream { .. }
+            | ControlError::UnknownLetter { .. }
+            | ControlError::Replay(ReplayError::Unknown(_)) => StatusCode::NOT_FOUND,
             ControlError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::Configured(_)
+            | ControlError::Paused(_)
             | ControlError::Replay(ReplayError::Ended(_) | ReplayError::TooMany(_)) => {
                 StatusCode::CONFLICT
             }
-            ControlError::Replay(ReplayError::Unknown(_)) => StatusCode::NOT_FOUND,
-            ControlError::Replay(_) => StatusCode::BAD_REQUEST,
+            ControlError::Busy => StatusCode::TOO_MANY_REQUESTS,
+            ControlError::Selection(_) | ControlError::Replay(_) => StatusCode::BAD_REQUEST,
             ControlError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
-            ControlError::Sink { .. } | ControlError::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Sink { .. } | ControlError::Log(_) | ControlError::Interrupted => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self(code, error.to_string())
     }

@@ -18,7 +18,7 @@ pub(super) fn begun() -> OpenApi {
             description: Some(ABOUT.to_owned()),
             ..Info::default()
         },
-        tags: ["relay", "sinks", "cursors", "replays", "log"].map(tag).into(),
+        tags: ["relay", "sinks", "cursors", "replays", "dead letters", "log"].map(tag).into(),
         ..OpenApi::default()
     }
 }

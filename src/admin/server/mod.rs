@@ -5,8 +5,10 @@ mod authorize;
 mod changes;
 mod document;
 mod extract;
+mod letters;
 mod page;
 mod reads;
+mod records;
 mod replays;
 mod routes;
 

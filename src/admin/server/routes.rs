@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::answer::{self, Refusal};
 use super::reads::ask;
-use super::{Context, changes, document, page, reads, replays};
+use super::{Context, changes, document, letters, page, reads, records, replays};
 use crate::admin::{Operations, health};
 
 type Shared<O> = State<Arc<Context<O>>>;
@@ -22,6 +22,8 @@ pub(super) fn all<O: Operations>(context: Arc<Context<O>>) -> Router {
     let api = reads::routes()
         .merge(changes::routes())
         .merge(replays::routes())
+        .merge(letters::routes())
+        .merge(records::routes())
         .finish_api(&mut description);
     let description = Arc::new(document::ended(description));
     api.merge(page::routes())

@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::cli::exit::Failure;
+use crate::cli::moment::moment;
 use crate::cli::output::OutputArgs;
 use crate::cli::target::TargetArgs;
-use crate::cli::{change, confirm, wait_for};
+use crate::cli::{change, confirm, order, wait_for};
 use crate::event::{ResourceVersion, StreamId};
 use crate::relay::{self, Change, Order, Target};
-use crate::setting::Span;
 
 /// What every change has.
 #[derive(Debug, Clone, Args)]
@@ -46,7 +46,7 @@ pub(super) struct PlaceArgs {
     #[arg(long, value_name = "RESOURCE_VERSION")]
     to_rv: Option<ResourceVersion>,
     /// To the first record received since then: 2h, or 2026-01-02T15:04:05Z
-    #[arg(long, value_name = "AGE|TIME", value_parser = since)]
+    #[arg(long, value_name = "AGE|TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// So many records back
     #[arg(long, value_name = "COUNT")]
@@ -80,17 +80,6 @@ pub(super) enum Action {
     Pause,
     Resume,
     Forget,
-}
-
-/// An age counts from now.
-pub(super) fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let age: Span = text.parse().map_err(|_| {
-        format!("{text:?} is neither an age such as 2h nor a time such as 2026-01-02T15:04:05Z")
-    })?;
-    Timestamp::now().checked_sub(age.0).map_err(|error| error.to_string())
 }
 
 impl PlaceArgs {
@@ -143,12 +132,6 @@ fn at_rest(
         Action::Resume => relay::offline_pause(directory, sink, false, order),
         Action::Forget => relay::offline_forget(directory, sink, order),
     }
-}
-
-/// Whoever changes the directory of a stopped relay.
-pub(super) fn order(dry_run: bool) -> Order {
-    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
-    Order { from: format!("{user} at the data directory"), dry_run }
 }
 
 impl ChangeArgs {

@@ -3,9 +3,11 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::change::{self, AskingArgs};
+use super::change::AskingArgs;
 use super::progress;
 use crate::cli::exit::Failure;
+use crate::cli::moment::moment;
+use crate::cli::order;
 use crate::cli::output::{self, Format, OutputArgs, Palette};
 use crate::cli::status::replays;
 use crate::cli::target::{ReadError, TargetArgs};
@@ -87,7 +89,7 @@ struct StartArgs {
 #[group(required = true, multiple = false)]
 struct FromArgs {
     /// From the first record received since then: 2h, or 2026-01-02T15:04:05Z
-    #[arg(long, value_name = "AGE|TIME", value_parser = change::since)]
+    #[arg(long, value_name = "AGE|TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// From the first record with this resourceVersion or a greater one
     #[arg(long, value_name = "RESOURCE_VERSION")]
@@ -105,7 +107,7 @@ struct FromArgs {
 #[group(required = false, multiple = false)]
 struct UntilArgs {
     /// Before the first record received since then: 1h, or 2026-01-02T15:04:05Z
-    #[arg(long, value_name = "AGE|TIME", value_parser = change::since)]
+    #[arg(long, value_name = "AGE|TIME", value_parser = moment)]
     until: Option<Timestamp>,
     /// Before the first record with this resourceVersion or a greater one
     #[arg(long, value_name = "RESOURCE_VERSION")]
@@ -181,7 +183,7 @@ fn start(args: &StartArgs) -> Result<(), Failure> {
             wait_for(client.replay(&request, dry_run))
         }
         Some(directory) => {
-            let order = change::order(dry_run);
+            let order = order(dry_run);
             relay::offline_replay(directory, &request, &order).map_err(Failure::failed)
         }
     };
@@ -189,7 +191,7 @@ fn start(args: &StartArgs) -> Result<(), Failure> {
     match args.output.output {
         Format::Json if args.wait => {}
         Format::Json => print(&output::json(&replayed).map_err(Failure::failed)?)?,
-        Format::Table => print(&crate::cli::change::show(&replayed.change))?,
+        Format::Table => print(&output::change(&replayed.change))?,
     }
     if args.wait { await_end(args, replayed.number) } else { Ok(()) }
 }
@@ -214,14 +216,14 @@ fn cancel(args: &CancelArgs) -> Result<(), Failure> {
             wait_for(client.cancel_replay(args.number, dry_run))
         }
         Some(directory) => {
-            let order = change::order(dry_run);
+            let order = order(dry_run);
             relay::offline_cancel_replay(directory, args.number, &order).map_err(Failure::failed)
         }
     };
     let change = args.asking.make(make, |change| &change.effect)?;
     match args.output.output {
         Format::Json => print(&output::json(&change).map_err(Failure::failed)?),
-        Format::Table => print(&crate::cli::change::show(&change)),
+        Format::Table => print(&output::change(&change)),
     }
 }
 

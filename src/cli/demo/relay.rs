@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin::{self, Admin, AdminConfig, AdminToken, Reloads};
+use crate::cursor::DeadLettersConfig;
 use crate::event::Match;
 use crate::log::{LogConfig, WhenFull};
 use crate::relay::{Relay, RelayConfig, RelayError, RelayHandle, Starting, Status};
@@ -96,6 +97,7 @@ fn config(directory: &Path, api_server: String, sinks: &[(&str, String)]) -> Rel
         },
         sinks: sinks.iter().map(|(name, url)| webhook(name, url)).collect(),
         drain_deadline: Span::from_secs(2),
+        dead_letters: DeadLettersConfig::default(),
     }
 }
 

@@ -1,10 +1,13 @@
-//! `log`: looking into the log. So far `log verify`, which looks for damage.
+//! `log`: looking into the log: what it holds, its records, damage.
 
+mod cat;
+mod stat;
 mod verify;
 
 use clap::{Args, Subcommand};
 
 use super::exit::Failure;
+use super::wait_for;
 
 /// Arguments of `log`.
 #[derive(Debug, Clone, Args)]
@@ -17,6 +20,13 @@ pub struct LogArgs {
 /// What can be done with the log.
 #[derive(Debug, Clone, Subcommand)]
 pub enum LogCommand {
+    /// Show what the log holds, in numbers
+    Stat(stat::StatArgs),
+    /// Show records that match, from the oldest on
+    ///
+    /// Reading holds nothing back: neither sinks, nor what is trimmed. With --follow it goes on with what comes.
+    /// With -o json each record is one line.
+    Cat(cat::CatArgs),
     /// Read every block of the log, and say what is damaged or missing
     ///
     /// Checks every block of every segment (checksum, content, order, numbers), what segments say about
@@ -37,6 +47,8 @@ pub enum LogCommand {
 /// Runs the command and prints its result.
 pub(super) fn run(args: LogArgs) -> Result<(), Failure> {
     match args.command {
+        LogCommand::Stat(args) => wait_for(stat::run(args)),
+        LogCommand::Cat(args) => cat::run(&args),
         LogCommand::Verify(args) => verify::run(&args),
     }
 }

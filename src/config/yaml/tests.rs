@@ -21,7 +21,7 @@ fn every_mistake_has_a_place_and_a_remedy() {
         ("sinkz: []", r#"1:1: unknown key "sinkz"; did you mean "sinks"?"#),
         (
             "foo: 1",
-            r#"1:1: unknown key "foo"; known: cluster, source, log, admin, telemetry, drainDeadline, sinks"#,
+            r#"1:1: unknown key "foo"; known: cluster, source, log, admin, telemetry, drainDeadline, deadLetters, sinks"#,
         ),
         ("log: {maxByte: 1GiB}", r#"1:7: unknown key "maxByte"; did you mean "maxBytes"?"#),
         ("log: 5", "1:6: expected a mapping (key: value), found the number 5"),
@@ -190,6 +190,7 @@ log: {dataDir: /data, maxBytes: 1GiB, retain: 12h, whenFull: drop-oldest}
 admin: {listen: '127.0.0.1:9000'}
 telemetry: {verbosity: 4, eventMetrics: false}
 drainDeadline: 10s
+deadLetters: {maxRecords: 5, maxBytes: 1MiB, whenFull: drop-oldest}
 sinks:
 - name: oncall
   kind: webhook

@@ -15,7 +15,7 @@ mod wanted;
 pub use explanation::{Explanation, Matched, Unmatched};
 pub use field::Field;
 pub use rule::FilterError;
-pub use wanted::Match;
+pub use wanted::{Match, MatchError};
 
 use self::field::Subject;
 use self::rule::Rule;

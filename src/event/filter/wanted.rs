@@ -1,6 +1,7 @@
 //! What a person writes under `match` and `exclude`.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,23 @@ pub struct Match {
     /// Labels of the event itself, each with its list. A label that is absent reads as empty.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "each_one_or_many")]
     pub labels: BTreeMap<String, Vec<String>>,
+}
+
+/// The text is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; write it as under a sink's match, such as {{type: Warning, reasons: [BackOff]}}")]
+pub struct MatchError(String);
+
+impl FromStr for Match {
+    type Err = MatchError;
+
+    /// Reads YAML, most likely in its flow form: `{type: Warning, reasons: [BackOff]}`.
+    fn from_str(text: &str) -> Result<Self, MatchError> {
+        serde_saphyr::from_str(text).map_err(|error| {
+            let text = error.without_snippet().to_string();
+            MatchError(text.lines().next().unwrap_or_default().to_owned())
+        })
+    }
 }
 
 /// `type: Warning` as well as `type: [Normal, Warning]`.

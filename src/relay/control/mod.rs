@@ -19,6 +19,7 @@ pub use at_rest::{
 pub use places::Target;
 pub(crate) use places::find;
 pub use replays::{REPLAY_RATE, ReplayError, ReplayRequest, Replayed};
+pub(crate) use sinks::{cannot_build, post};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -81,6 +82,30 @@ pub enum ControlError {
     /// The configuration is not accepted; the one that was there stays.
     #[error("{0}; the configuration stays as it was")]
     Refused(String),
+    /// There is no such dead letter.
+    #[error(
+        "sink {sink:?} has no dead letter {name}; `kube-event-relay dead-letter list {sink}` shows them"
+    )]
+    UnknownLetter {
+        /// The sink.
+        sink: String,
+        /// As written.
+        name: String,
+    },
+    /// It is not clear which dead letters are meant.
+    #[error("{0}")]
+    Selection(String),
+    /// Nothing goes to a paused sink.
+    #[error("sink {0:?} is paused; let it go on with `kube-event-relay cursor resume {0}` first")]
+    Paused(String),
+    /// As many as may search the log do so.
+    #[error(
+        "as many as may search the log at a time do so already; wait for one to end, and ask again"
+    )]
+    Busy,
+    /// What was begun ended unexpectedly.
+    #[error("the change ended unexpectedly, which is a bug of the relay; its log says why")]
+    Interrupted,
     /// There is no log yet.
     #[error("the relay is starting; ask again when it runs")]
     NotRunning,
@@ -102,7 +127,11 @@ pub enum ControlError {
 
 impl Change {
     /// Keeps it as an audit entry, durably, unless nothing was done.
-    async fn note(&self, state: &State, order: &Order) -> Result<(), LogError> {
+    pub(in crate::relay) async fn note(
+        &self,
+        state: &State,
+        order: &Order,
+    ) -> Result<(), LogError> {
         if order.dry_run {
             return Ok(());
         }

@@ -26,7 +26,7 @@ impl RelayHandle {
         order: &Order,
     ) -> Result<Change, ControlError> {
         let mut posts = self.outflows.lock().await;
-        let built = build_all(sinks, self.outflows.windows(), self.outflows.context());
+        let built = build_all(sinks, self.outflows.provisions());
         let destinations = built.map_err(|error| ControlError::Refused(error.to_string()))?;
         let difference = Difference::between(&posts, sinks);
         let change = difference.describe(&posts, sinks, order.dry_run);

@@ -52,7 +52,7 @@ impl RelayHandle {
     /// Sends one event marked as a test through a sink, beside what it delivers.
     pub async fn test(&self, sink: &str) -> Result<Trial, ControlError> {
         let config = post(&mut *self.outflows.lock().await, sink)?.config.clone();
-        let tried = try_out(&config, self.outflows.context()).await;
+        let tried = try_out(&config, &self.outflows.provisions().context).await;
         tried.map_err(|cause| cannot_build(sink, cause))
     }
 
@@ -135,7 +135,7 @@ fn pausing(state: &State, sink: &str, pause: bool, dry_run: bool) -> Change {
 }
 
 /// The sink of this name.
-pub(super) fn post<'a>(posts: &'a mut Posts, sink: &str) -> Result<&'a mut Post, ControlError> {
+pub(crate) fn post<'a>(posts: &'a mut Posts, sink: &str) -> Result<&'a mut Post, ControlError> {
     if !posts.contains_key(sink) {
         let known = posts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(ControlError::UnknownSink { name: sink.to_owned(), known });
@@ -143,6 +143,6 @@ pub(super) fn post<'a>(posts: &'a mut Posts, sink: &str) -> Result<&'a mut Post,
     posts.get_mut(sink).ok_or(ControlError::NotRunning)
 }
 
-pub(super) fn cannot_build(sink: &str, cause: SinkError) -> ControlError {
+pub(crate) fn cannot_build(sink: &str, cause: SinkError) -> ControlError {
     ControlError::Sink { name: sink.to_owned(), cause }
 }

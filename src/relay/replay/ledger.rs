@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::cursor::{Cursor, DeadLetter, Group, Loss, Slot, State, Usage};
+use crate::cursor::{Cursor, DeadLetter, Group, LetterTally, Loss, Slot, State, Usage};
 use crate::event::{Position, StreamId};
 use crate::log::LogError;
 use crate::relay::runner::{Ledger, Mark};
@@ -31,6 +31,18 @@ impl Ledger for ReplayLedger {
 
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
         self.state.bury(&letter)
+    }
+
+    fn letter_tally(&self, sink: &str) -> LetterTally {
+        self.state.letter_tally(sink)
+    }
+
+    async fn drop_oldest_letters(
+        &self,
+        sink: &str,
+        most: LetterTally,
+    ) -> Result<LetterTally, LogError> {
+        Ledger::drop_oldest_letters(&self.state, sink, most).await
     }
 
     fn lose(&self, _sink: &str, _stream: &StreamId, loss: Loss) {

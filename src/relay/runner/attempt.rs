@@ -9,7 +9,6 @@ use tokio::time::{Instant, timeout};
 
 use super::flight::{Blocked, Flight, Verdict};
 use super::{Batch, Course, Feed, Ledger, Pace, Pass, Runner, SinkFactory, rest_until};
-use crate::cursor::DeadLetter;
 use crate::event::Record;
 use crate::log::LogError;
 use crate::relay::status::{FailureStatus, SinkState};
@@ -42,7 +41,11 @@ impl Courier {
         Self { sink, build, timeout }
     }
 
-    async fn hand_over(&mut self, records: &[Record], repeats: Option<&[Repeats]>) -> Delivery {
+    pub(super) async fn hand_over(
+        &mut self,
+        records: &[Record],
+        repeats: Option<&[Repeats]>,
+    ) -> Delivery {
         let call = match repeats {
             Some(repeats) => self.sink.deliver_groups(records, repeats),
             None => self.sink.deliver(records),
@@ -92,7 +95,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             let Some(verdict) = self.attempt(&mut batch.flight, None).await? else {
                 return Ok(Course::Stopped);
             };
-            self.bury(&batch.flight, &verdict)?;
+            self.bury(&batch.flight, &verdict).await?;
             self.follow(index, &mut batch, &verdict);
             if self.wait_out(verdict.blocked.as_ref()).await == Course::Stopped {
                 return Ok(Course::Stopped);
@@ -109,6 +112,9 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         flight: &mut Flight,
         repeats: Option<&[Repeats]>,
     ) -> Result<Option<Verdict>, LogError> {
+        if self.have_room_for_letters().await? == Course::Stopped {
+            return Ok(None);
+        }
         let spread = self.digests && flight.in_hand().len() > 1;
         let pace = if spread { Pace::Spread } else { Pace::AtOnce };
         let Some(mut pass) = self.pass(pace).await else { return Ok(None) };
@@ -160,26 +166,6 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         }
     }
 
-    /// Keeps what was refused for good. The cursor has not moved past it yet.
-    pub(super) fn bury(&self, flight: &Flight, verdict: &Verdict) -> Result<(), LogError> {
-        for (index, reason) in &verdict.rejected {
-            let record = flight.records()[*index].clone();
-            let (sink, reason) = (self.report.name().to_owned(), reason.clone());
-            self.ledger.bury(DeadLetter { sink, record, reason, at: Timestamp::now() })?;
-        }
-        if let Some((_, reason)) = verdict.rejected.first() {
-            let records = verdict.rejected.len();
-            self.metrics().dead_lettered.inc_by(records as u64);
-            tracing::warn!(
-                sink = self.report.name(),
-                records,
-                reason,
-                "the sink refused records for good; they are kept as dead letters"
-            );
-        }
-        Ok(())
-    }
-
     /// Moves the cursor over what is finished.
     fn follow(&mut self, index: usize, batch: &mut Batch, verdict: &Verdict) {
         if !verdict.progressed() {
@@ -221,7 +207,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             Blocked::Retry { after, cause } => (self.retry.next_wait(*after), cause, false),
             Blocked::Hold { cause } => (self.hold_probe, cause, true),
         };
-        self.tell_failure(wait, cause, held);
+        self.tell_failure(Some(wait), cause, held);
         let course = rest_until(Instant::now() + wait, &self.stop).await;
         if course == Course::On {
             self.metrics().retried.inc();
@@ -229,7 +215,8 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         course
     }
 
-    fn tell_failure(&mut self, wait: Duration, cause: &str, held: bool) {
+    /// Shows that the sink fails, and after which wait it is tried again.
+    pub(super) fn tell_failure(&mut self, wait: Option<Duration>, cause: &str, held: bool) {
         let at = Timestamp::now();
         let before = self.failing.take();
         let changed = before.as_ref().is_none_or(|failing| failing.held != held);
@@ -240,7 +227,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             at,
             since,
             attempts,
-            next_attempt_at: Some(after(wait)),
+            next_attempt_at: wait.map(after),
         }));
         self.report.set_state(if held { SinkState::Held } else { SinkState::Retrying });
         self.failing = Some(Failing { since, attempts, held });

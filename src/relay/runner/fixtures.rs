@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::ports::Reading;
 use super::{Feed, Ledger, Mark};
-use crate::cursor::{DeadLetter, Group, Loss, Slot, Usage};
+use crate::cursor::{DeadLetter, Group, LetterTally, Loss, Slot, Usage};
 use crate::event::{Generation, Header, Position, Record, StreamId};
 use crate::log::LogError;
 use crate::sink::{Delivery, Outcome, Repeats, Sink};
@@ -83,6 +83,8 @@ pub(crate) struct Book(
     Arc<Mutex<Vec<Entry>>>,
     Arc<Mutex<HashMap<String, Usage>>>,
     Arc<Mutex<BTreeMap<u16, Group>>>,
+    /// Dead letters that were removed.
+    Arc<Mutex<u64>>,
 );
 
 impl Book {
@@ -108,6 +110,15 @@ impl Book {
         self.entries().into_iter().rev().find_map(moved).unwrap_or_default()
     }
 
+    /// An operator removes some dead letters.
+    pub(crate) fn remove_letters(&self, count: u64) {
+        *self.removed() += count;
+    }
+
+    fn removed(&self) -> MutexGuard<'_, u64> {
+        self.3.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn kept_groups(&self) -> MutexGuard<'_, BTreeMap<u16, Group>> {
         self.2.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,6 +140,22 @@ impl Ledger for Book {
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
         self.enter(Entry::Buried(version(&letter.record), letter.reason));
         Ok(())
+    }
+
+    fn letter_tally(&self, _sink: &str) -> LetterTally {
+        let buried = |entry: &Entry| matches!(entry, Entry::Buried(..));
+        let buried = self.entries().iter().filter(|entry| buried(entry)).count() as u64;
+        LetterTally { records: buried - *self.removed(), bytes: 0 }
+    }
+
+    async fn drop_oldest_letters(
+        &self,
+        sink: &str,
+        most: LetterTally,
+    ) -> Result<LetterTally, LogError> {
+        let records = self.letter_tally(sink).records - most.records;
+        self.remove_letters(records);
+        Ok(LetterTally { records, bytes: 0 })
     }
 
     fn lose(&self, _sink: &str, _stream: &StreamId, loss: Loss) {

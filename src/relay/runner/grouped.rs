@@ -102,7 +102,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             let Some(verdict) = self.attempt(&mut flight, Some(&repeats)).await? else {
                 return Ok(Course::Stopped);
             };
-            self.bury(&flight, &verdict)?;
+            self.bury(&flight, &verdict).await?;
             let now = self.clock.now();
             let mut delivered = 0;
             for index in (0..places.len()).filter(|index| flight.is_done(*index)) {

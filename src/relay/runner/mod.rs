@@ -10,6 +10,7 @@
 //! 5. After `stop` no delivery is begun; one under way may end.
 
 mod attempt;
+mod burial;
 #[cfg(test)]
 pub(in crate::relay) mod fixtures;
 mod flight;
@@ -19,6 +20,7 @@ mod grouping;
 mod lane;
 mod limits;
 mod ports;
+mod redelivery;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ pub(crate) use gate::Windows;
 pub(crate) use lane::{Absorbed, Mark};
 pub(crate) use limits::Limits;
 pub(crate) use ports::{Feed, Ledger, Reading};
+pub(crate) use redelivery::{Handed, Redelivery};
 pub(crate) use retry::RetrySchedule;
 
 use std::sync::Arc;
@@ -39,12 +42,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::{Courier, Failing};
+use self::burial::Letters;
 use self::gate::{Gate, Pass};
 use self::grouped::Clock;
 use self::grouping::Grouping;
 use self::lane::{Batch, Lane, Readiness};
 use super::report::SinkReport;
 use super::status::SinkState;
+use crate::cursor::DeadLettersConfig;
 use crate::event::{Filter, Position, StreamId};
 use crate::log::LogError;
 use crate::sink::{self, Quota, Retry, Sink, SinkError};
@@ -75,6 +80,8 @@ pub(crate) struct Profile {
     pub(crate) group: Option<sink::Grouping>,
     /// Where the quotas of all sinks are kept.
     pub(crate) windows: Windows,
+    /// How many dead letters it may have.
+    pub(crate) letters: DeadLettersConfig,
 }
 
 /// Runs one sink until it is stopped or the log fails.
@@ -91,6 +98,7 @@ pub(crate) struct Runner<F, L> {
     clock: Clock,
     retry: RetrySchedule,
     failing: Option<Failing>,
+    letters: Letters,
     tracks: Vec<Track<F>>,
     /// The stream whose turn it is.
     turn: usize,
@@ -173,6 +181,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             courier: Courier::new(sink, profile.build, profile.retry.timeout.0),
             retry: RetrySchedule::new(&profile.retry),
             failing: None,
+            letters: Letters::new(profile.letters),
             tracks: streams.into_iter().map(track).collect(),
             turn: 0,
             ledger,

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 
 use super::lane::Mark;
-use crate::cursor::{Cursor, DeadLetter, Group, Loss, Slot, State, Usage};
+use crate::cursor::{Cursor, DeadLetter, Group, LetterTally, Loss, Slot, State, Usage};
 use crate::event::{Position, Record, StreamId};
 use crate::log::{Chunk, LogError, Reader, Records};
 
@@ -60,6 +60,15 @@ pub(crate) trait Ledger: Send + Sync {
     fn move_cursor(&self, sink: &str, stream: &StreamId, mark: Mark, ahead: Vec<Position>);
     /// Keeps a dead letter; durable no later than any cursor moved after this call.
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError>;
+    /// How many dead letters a sink has.
+    fn letter_tally(&self, sink: &str) -> LetterTally;
+    /// Removes the oldest dead letters of a sink until there are no more than `most`. Returns what was
+    /// removed; nothing, while the volume is full.
+    fn drop_oldest_letters(
+        &self,
+        sink: &str,
+        most: LetterTally,
+    ) -> impl Future<Output = Result<LetterTally, LogError>> + Send;
     /// Keeps a loss; durable no later than any cursor moved after this call.
     fn lose(&self, sink: &str, stream: &StreamId, loss: Loss);
     /// The groups of a sink, with their places.
@@ -113,6 +122,21 @@ impl Ledger for State {
 
     fn bury(&self, letter: DeadLetter) -> Result<(), LogError> {
         State::bury(self, &letter)
+    }
+
+    fn letter_tally(&self, sink: &str) -> LetterTally {
+        State::letter_tally(self, sink)
+    }
+
+    async fn drop_oldest_letters(
+        &self,
+        sink: &str,
+        most: LetterTally,
+    ) -> Result<LetterTally, LogError> {
+        match State::drop_oldest_letters(self, sink, most).await {
+            Err(LogError::Full { .. }) => Ok(LetterTally::default()),
+            dropped => dropped,
+        }
     }
 
     fn lose(&self, sink: &str, stream: &StreamId, loss: Loss) {

@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::cursor::DeadLettersConfig;
 use crate::event::{Filter, Header, Record, StreamId};
 use crate::log::{Entry, LogConfig, NewRecord, Stream};
-use crate::relay::destination::Destination;
+use crate::relay::destination::{Destination, Provisions};
 use crate::relay::report::Identity;
 use crate::relay::runner::fixtures::{position, version};
 use crate::relay::runner::{Limits, Profile, Windows};
@@ -220,6 +221,7 @@ pub(in crate::relay) fn sink(name: &str, delay: Duration) -> (Destination, Switc
     };
     let sink = build();
     let profile = Profile {
+        letters: DeadLettersConfig::default(),
         build: Arc::new(move || Ok(build())),
         filter: Filter::default(),
         limits: Limits { max_records: 10, max_bytes: 1 << 20, max_wait: Duration::ZERO },
@@ -263,8 +265,11 @@ impl Running {
         let http = crate::sink::http_client().expect("a client");
         let context = SinkContext { cluster: "test".into(), http, config_maps: None };
         let assembly = Assembly {
-            context,
-            windows: Windows::default(),
+            provisions: Provisions {
+                context,
+                windows: Windows::default(),
+                letters: DeadLettersConfig::default(),
+            },
             cluster: "test".to_owned(),
             log,
             drain_deadline: Span::from_millis(500),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use fixtures::{Answer, Happening, Running, cluster, sink, small_log, soon};
 use tempfile::tempdir;
 
+use crate::cursor::DeadLettersConfig;
 use crate::event::Position;
 use crate::log::{LogConfig, LogError, WhenFull};
 use crate::relay::{
@@ -268,6 +269,7 @@ async fn a_sink_that_cannot_be_built_is_found_before_the_disk_is_touched() {
         log: small_log(&data_dir),
         sinks: vec![sink.expect("a sink")],
         drain_deadline: Span::from_secs(1),
+        dead_letters: DeadLettersConfig::default(),
     };
     let starting = Starting::default();
     let started = Relay::start(config, Arc::new(Metrics::new()), starting).await;

@@ -137,7 +137,7 @@ impl Model {
         let mut found = found.iter().peekable();
         for ((_, position), letter) in self.letters.iter_mut().filter(|((of, _), _)| *of == sink) {
             let next = found.next_if(|found| found.record.position == *position);
-            letter.history.found(&next.cloned())?;
+            letter.found(&next.cloned())?;
         }
         match found.next() {
             Some(letter) => Err(format!("a letter that nobody has written, or twice: {letter:?}")),
@@ -147,7 +147,7 @@ impl Model {
 
     fn sync_state(&mut self) {
         self.cursors.iter_mut().for_each(History::sync);
-        self.letters.values_mut().for_each(|letter| letter.sync_before(i64::MAX));
+        self.letters.values_mut().for_each(History::sync);
         self.gaps.sync();
         self.noted.sync();
         self.complete.sync();

@@ -17,7 +17,7 @@ impl Model {
             self.letters.values_mut().for_each(|letter| letter.sync_before(newest));
             self.found_letters(sink, &letters)?;
         }
-        self.letters.retain(|_, letter| letter.history.current().is_some());
+        self.letters.retain(|_, letter| letter.current().is_some());
         self.gaps.found(&seen.gaps)?;
         self.noted.found(&seen.noted)?;
         self.complete.found(&seen.complete)?;

@@ -33,7 +33,7 @@ impl Model {
     }
 
     fn replacing(&self, sink: usize) -> u64 {
-        self.letters_of(sink).map(|letter| letter.history.changes()).sum()
+        self.letters_of(sink).map(Letter::changes).sum()
     }
 
     /// It is at something that was handed over, never goes back, and counts right.

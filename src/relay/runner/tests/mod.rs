@@ -1,7 +1,9 @@
 //! The runner as a whole, with time under control.
 
 mod groups;
+mod letters;
 mod property;
+mod redelivery;
 
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixtures::{Act, Book, Entry, Sent, Stage, feed, outcome, position, records};
 use super::*;
-use crate::cursor::LossCause;
+use crate::cursor::{DeadLettersConfig, LossCause};
 use crate::event::{Match, Record};
 use crate::log::LogError;
 use crate::relay::report::Identity;
@@ -32,6 +34,7 @@ struct Trial {
 fn profile(max_records: usize) -> Profile {
     let exclude: Match = serde_json::from_str(r#"{"reasons":["Unlucky"]}"#).expect("a match");
     Profile {
+        letters: DeadLettersConfig::default(),
         build: Arc::new(|| unreachable!("replaced by the trial")),
         filter: Filter::new(&Match::default(), &[exclude]).expect("patterns"),
         limits: Limits { max_records, max_bytes: 1 << 20, max_wait: Duration::ZERO },
