@@ -46,7 +46,7 @@ fn table(families: &[MetricDescription]) -> String {
 }
 
 /// Parts of the page: a heading, what the names begin with, what there is to know.
-const PARTS: [(&str, &str, &str); 5] = [
+const PARTS: [(&str, &str, &str); 6] = [
     ("Sinks", "kube_event_relay_sink_", "`sink` is the name of a sink in the configuration."),
     (
         "Streams",
@@ -55,6 +55,11 @@ const PARTS: [(&str, &str, &str); 5] = [
          configured.",
     ),
     ("Log", "kube_event_relay_log_", "The log on disk."),
+    (
+        "Configuration",
+        "kube_event_relay_config_",
+        "The configuration file, which is read again when it changes.",
+    ),
     (
         "kube-eventer's",
         "eventer_",

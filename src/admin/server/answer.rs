@@ -1,5 +1,7 @@
 //! Forms of answers.
 
+use std::marker::PhantomData;
+
 use aide::OperationOutput;
 use aide::generate::GenContext;
 use aide::openapi::{Operation, Response as Documented};
@@ -74,6 +76,24 @@ impl From<ControlError> for Refusal {
             }
         };
         Self(code, error.to_string())
+    }
+}
+
+/// In the document: an answer of one JSON object per line.
+pub(super) struct Lines<T>(PhantomData<T>);
+
+impl<T: JsonSchema + Serialize> OperationOutput for Lines<T> {
+    type Inner = T;
+
+    fn operation_response(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Option<Documented> {
+        let mut response = Json::<T>::operation_response(context, operation)?;
+        let form = response.content.shift_remove("application/json")?;
+        // What a line is, not what all of them are: a program that checks the form has lines to check.
+        response.content.insert("application/x-ndjson".to_owned(), form);
+        Some(response)
     }
 }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 
 use super::Context;
-use super::answer::Refusal;
+use super::answer::{Lines, Refusal};
 use super::extract::Query;
 use crate::admin::Operations;
 use crate::relay::{CountQuery, LogStat, RecordCounts, RecordLine, RecordQuery, RecordStream};
@@ -43,7 +43,7 @@ pub(super) fn routes<O: Operations>() -> ApiRouter<Arc<Context<O>>> {
                      A line with `notice` says what to know about those that follow, one with `error` why \
                      there are no more.",
                 )
-                .response_with::<200, Json<RecordLine>, _>(|response| response.description("Lines (application/x-ndjson)"))
+                .response_with::<200, Lines<RecordLine>, _>(|response| response.description("A line for each record."))
             }),
         )
 }
