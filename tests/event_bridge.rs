@@ -7,9 +7,11 @@ mod fakes;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fakes::alibaba_sts::{AlibabaSts, PROVIDER, ROLE};
 use fakes::clients;
 use fakes::event_bridge::{EventBridge, KEY_ID};
 use fakes::records::records;
+use fakes::sls::Keys;
 use kube_event_relay::event::Record;
 use kube_event_relay::sink::{Delivery, Outcome, Sink, SinkContext, http_client, registry};
 use serde_json::{Value, json};
@@ -17,13 +19,23 @@ use serde_json::{Value, json};
 const SECRET: &str = "key-secret";
 
 fn sink(service: &EventBridge, secret: &str) -> Box<dyn Sink> {
-    let Value::Object(options) = json!({
+    build(
+        service,
+        &json!({
+            "accessKeyId": KEY_ID, "accessKeySecret": secret, "tokenConfig": "/nonexistent",
+        }),
+    )
+}
+
+fn build(service: &EventBridge, credential: &Value) -> Box<dyn Sink> {
+    let mut options = json!({
         "clusterId": "c1", "region": "cn-hangzhou", "account": "42", "eventBus": "ops",
         "endpoint": format!("http://{}", service.address()),
-        "accessKeyId": KEY_ID, "accessKeySecret": secret, "tokenConfig": "/nonexistent",
-    }) else {
-        panic!("an object")
-    };
+    });
+    for (name, value) in credential.as_object().expect("an object") {
+        options[name] = value.clone();
+    }
+    let Value::Object(options) = options else { panic!("an object") };
     let http = http_client().expect("CA certificates of the system");
     let context = SinkContext { cluster: "test".into(), http, config_maps: None };
     let kind = registry::find("eventbridge").expect("a kind");
@@ -85,6 +97,39 @@ async fn what_only_an_operator_can_mend_holds() {
         panic!("tried again")
     };
     assert_eq!(after, Some(Duration::from_secs(7)), "{cause}");
+}
+
+#[tokio::test]
+async fn a_service_account_s_role_is_assumed() {
+    let service = EventBridge::start("role-secret").await;
+    service.demand_token("sts-token-1");
+    let keys = |secret: &str, token: &str| Keys {
+        id: KEY_ID.to_owned(),
+        secret: secret.to_owned(),
+        token: Some(token.to_owned()),
+    };
+    let sts = AlibabaSts::start("identity-token", keys("role-secret", "sts-token-1")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "identity-token").expect("a file");
+    let mut sink = build(
+        &service,
+        &json!({
+            "sts": format!("http://{}", sts.address()),
+            "rrsa": {"roleArn": ROLE, "oidcProviderArn": PROVIDER, "oidcTokenFile": file},
+            // Were it read, it would be an error.
+            "tokenConfig": file,
+        }),
+    );
+    for _ in 0..2 {
+        assert_eq!(whole(sink.as_mut(), &records(1)).await, Outcome::Accepted);
+    }
+    assert_eq!(sts.issued(), 1);
+    service.know("role-secret-2");
+    service.demand_token("sts-token-2");
+    sts.know("identity-token", keys("role-secret-2", "sts-token-2"));
+    assert_eq!(whole(sink.as_mut(), &records(1)).await, Outcome::Accepted);
+    assert_eq!((sts.issued(), service.stored().len()), (2, 3));
 }
 
 /// What the stand-in checks is what Alibaba Cloud's own client sends.

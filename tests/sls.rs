@@ -5,10 +5,13 @@
 
 mod fakes;
 
+use std::path::PathBuf;
+
+use fakes::alibaba_sts::{AlibabaSts, PROVIDER, ROLE};
 use fakes::clients;
 use fakes::records::{record, records};
 use fakes::sls::{Keys, LOG_STORE, PROJECT, REGION, Sls};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube_event_relay::event::Record;
 use kube_event_relay::sink::{Delivery, Outcome, Sink, SinkContext, http_client, registry};
 use serde_json::{Value, json};
@@ -112,6 +115,27 @@ async fn a_wrong_key_holds_and_is_not_shown() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_knows_signature_v1_alone_is_written_to_with_that() {
+    let service = Sls::start(keys("secret-1", None)).await;
+    service.be_old();
+    let mut options = written("secret-1");
+    let held = outcome(sink(&service, &options).as_mut(), &records(1)).await;
+    assert!(cause(&held).contains("V1 expected"), "{held:?}");
+    options["signature"] = "v1".into();
+    assert_eq!(outcome(sink(&service, &options).as_mut(), &records(3)).await, Outcome::Accepted);
+    assert_eq!(service.stored().len(), 3);
+    let wrong = json!({"accessKeyId": "LTAI1", "accessKeySecret": "wrong", "signature": "v1"});
+    let held = outcome(sink(&service, &wrong).as_mut(), &records(1)).await;
+    assert!(cause(&held).contains("SignatureNotMatch"), "{held:?}");
+
+    // Neither a region nor anybody who knows it: V1 does without. The token is signed, too.
+    service.rotate(keys("role-1", Some("token-1")));
+    let metadata = format!("http://{}", service.address());
+    let role = json!({"metadata": metadata, "tokenConfig": "/nonexistent", "signature": "v1"});
+    assert_eq!(outcome(sink(&service, &role).as_mut(), &records(1)).await, Outcome::Accepted);
+}
+
+#[tokio::test]
 async fn keys_of_the_machine_s_role_are_kept_and_renewed_when_they_are_refused() {
     let service = Sls::start(keys("role-1", Some("token-1"))).await;
     let metadata = format!("http://{}", service.address());
@@ -124,6 +148,120 @@ async fn keys_of_the_machine_s_role_are_kept_and_renewed_when_they_are_refused()
     service.rotate(keys("role-2", Some("token-2")));
     assert_eq!(outcome(sink.as_mut(), &records(1)).await, Outcome::Accepted);
     assert_eq!(service.role_requests(), 2);
+}
+
+/// A service account's token in a file, and the service that gives keys for it.
+struct ServiceAccount {
+    folder: tempfile::TempDir,
+    sts: AlibabaSts,
+}
+
+impl ServiceAccount {
+    async fn with(token: &str, keys: Keys) -> Self {
+        let sts = AlibabaSts::start(token, keys).await;
+        let account = Self { folder: tempfile::tempdir().expect("a folder"), sts };
+        account.write(token);
+        account
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    fn write(&self, token: &str) {
+        std::fs::write(self.file(), format!("{token}\n")).expect("a file");
+    }
+
+    fn options(&self) -> Value {
+        json!({
+            "region": REGION, "sts": format!("http://{}", self.sts.address()),
+            "rrsa": {
+                "roleArn": ROLE, "oidcProviderArn": PROVIDER, "oidcTokenFile": self.file(),
+            },
+            // Were it read, it would be an error.
+            "tokenConfig": self.file(),
+        })
+    }
+}
+
+const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.c3lzdGVtOnJlbGF5.c2lnbmF0dXJl";
+
+#[tokio::test]
+async fn keys_of_a_service_account_s_role_are_kept_and_renewed_when_they_are_refused() {
+    let service = Sls::start(keys("role-1", Some("sts-token-1"))).await;
+    let account = ServiceAccount::with(TOKEN, keys("role-1", Some("sts-token-1"))).await;
+    let mut sink = sink(&service, &account.options());
+    for version in 1..=3 {
+        let batch = [record(version, "x")];
+        assert_eq!(outcome(sink.as_mut(), &batch).await, Outcome::Accepted);
+    }
+    assert_eq!(account.sts.issued(), 1);
+    // The token has been replaced meanwhile, as kubelet does.
+    service.rotate(keys("role-2", Some("sts-token-2")));
+    account.sts.know("another.identity.token", keys("role-2", Some("sts-token-2")));
+    account.write("another.identity.token");
+    assert_eq!(outcome(sink.as_mut(), &records(1)).await, Outcome::Accepted);
+    assert_eq!((account.sts.issued(), service.role_requests()), (2, 0));
+}
+
+#[tokio::test]
+async fn keys_of_a_service_account_s_role_are_renewed_before_they_expire() {
+    let service = Sls::start(keys("role-1", Some("sts-token-1"))).await;
+    let account = ServiceAccount::with(TOKEN, keys("role-1", Some("sts-token-1"))).await;
+    account.sts.keys_live(SignedDuration::from_mins(9));
+    let mut sink = sink(&service, &account.options());
+    for _ in 0..2 {
+        assert_eq!(outcome(sink.as_mut(), &records(1)).await, Outcome::Accepted);
+    }
+    assert_eq!(account.sts.issued(), 2);
+    // They still live, and nobody waits for their successors.
+    account.sts.refuse(Some((503, "ServiceUnavailable", "later")));
+    assert_eq!(outcome(sink.as_mut(), &records(1)).await, Outcome::Accepted);
+    assert_eq!(account.sts.issued(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_are_written_come_before_those_of_a_service_account() {
+    let service = Sls::start(keys("secret-1", None)).await;
+    let account = ServiceAccount::with(TOKEN, keys("role-1", Some("sts-token-1"))).await;
+    let mut options = account.options();
+    options["accessKeyId"] = "LTAI1".into();
+    options["accessKeySecret"] = "secret-1".into();
+    assert_eq!(outcome(sink(&service, &options).as_mut(), &records(1)).await, Outcome::Accepted);
+    assert_eq!(account.sts.issued(), 0);
+}
+
+#[tokio::test]
+async fn what_the_token_service_refuses_is_told_without_the_token() {
+    let service = Sls::start(keys("role-1", Some("sts-token-1"))).await;
+    let account = ServiceAccount::with(TOKEN, keys("role-1", Some("sts-token-1"))).await;
+    let mut sink = sink(&service, &account.options());
+    for (status, code, part) in [
+        (401, "AuthenticationFail.OIDCToken.Expired", "kubelet"),
+        (400, "AuthenticationFail.OIDCToken.AudienceNotMatch", "sts.aliyuncs.com"),
+        (400, "AuthenticationFail.OIDCToken.IssuerNotMatch", "switch RRSA on"),
+        (403, "AuthenticationFail.NoPermission", "trust policy"),
+        (404, "EntityNotExist.Role", ROLE),
+        (400, "MissingRoleArn", "`rrsa`"),
+    ] {
+        account.sts.refuse(Some((status, code, "said")));
+        let held = outcome(sink.as_mut(), &records(1)).await;
+        assert!(cause(&held).contains(code) && cause(&held).contains(part), "{held:?}");
+        assert!(TOKEN.split('.').all(|secret| !cause(&held).contains(secret)), "{held:?}");
+    }
+    for (status, code) in [(400, "Throttling.User"), (429, ""), (500, "InternalError")] {
+        account.sts.refuse(Some((status, code, "Request was denied due to user flow control.")));
+        let outcome = outcome(sink.as_mut(), &records(1)).await;
+        let Outcome::Retry { cause, .. } = &outcome else { panic!("{code}: {outcome:?}") };
+        assert!(cause.starts_with("STS: HTTP") && !cause.contains(TOKEN), "{cause}");
+    }
+    account.sts.refuse(None);
+    std::fs::remove_file(account.file()).expect("a file");
+    let held = outcome(sink.as_mut(), &records(1)).await;
+    assert!(cause(&held).contains("projected volume"), "{held:?}");
+    // No record is refused for any of that.
+    account.write(TOKEN);
+    assert_eq!(outcome(sink.as_mut(), &records(1)).await, Outcome::Accepted);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! Adding a sink is one file here and one line in [`registry`].
 
 mod alibaba_cloud;
+mod aws;
 mod chat;
 mod config;
 mod description;
@@ -18,6 +19,7 @@ mod http;
 mod influxdb;
 #[cfg(not(fuzzing))]
 mod kafka;
+mod keys;
 mod log;
 #[cfg(not(fuzzing))]
 mod mongo;

@@ -113,6 +113,11 @@ pub(super) fn now(option: &str, secret: &Secret) -> Result<Option<String>, SinkE
     }
 }
 
+/// A variable of the environment that is set and not empty.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// A deserializer that only learns which fields it is asked for.
 struct FieldNames(&'static [&'static str]);
 

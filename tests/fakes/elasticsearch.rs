@@ -12,6 +12,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::service::{Call, Handler, Reply, Server};
+use super::sigv4::{self, AwsKeys};
 
 /// What it does.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,8 @@ struct Shared {
     version: &'static str,
     /// The value of `Authorization` that it demands.
     credential: Mutex<Option<String>>,
+    /// It demands a signature with these keys, for this service of AWS.
+    signature: Mutex<Option<(AwsKeys, &'static str)>>,
     mood: Mutex<Mood>,
     sent: Mutex<Vec<Sent>>,
     stored: Mutex<HashSet<(String, String)>>,
@@ -60,6 +63,7 @@ impl Elasticsearch {
         let shared = Arc::new(Shared {
             version,
             credential: Mutex::default(),
+            signature: Mutex::default(),
             mood: Mutex::default(),
             sent: Mutex::default(),
             stored: Mutex::default(),
@@ -81,6 +85,11 @@ impl Elasticsearch {
     /// It refuses every request with another `Authorization` than this.
     pub fn demand(&self, credential: Option<&str>) {
         *self.shared.credential.lock().expect("not poisoned") = credential.map(str::to_owned);
+    }
+
+    /// It refuses every request that is not signed with these keys, for this service of AWS.
+    pub fn demand_signature(&self, keys: AwsKeys, service: &'static str) {
+        *self.shared.signature.lock().expect("not poisoned") = Some((keys, service));
     }
 
     /// Every document that came, those it refused included.
@@ -122,6 +131,12 @@ impl Handler for Shared {
         let given = call.headers.get("authorization").map(|value| value.as_bytes().to_vec());
         if credential.is_some_and(|credential| given.as_deref() != Some(credential.as_bytes())) {
             return failure(401, "security_exception", call);
+        }
+        let signature = self.signature.lock().expect("not poisoned").clone();
+        if let Some((keys, service)) = signature
+            && let Err(message) = sigv4::check(call, &keys, service)
+        {
+            return Reply::json(403, &json!({"message": message}));
         }
         match (&call.method, call.path.as_str()) {
             (&Method::GET, "/") => Reply::json(200, &json!({"version": {"number": self.version}})),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use axum::http::Method;
+use axum::http::{HeaderName, Method};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
@@ -26,6 +26,8 @@ pub struct EventBridge {
 
 struct Account {
     secret: Mutex<String>,
+    /// That of keys which are a role's.
+    token: Mutex<Option<String>>,
     stored: Mutex<Vec<Value>>,
     nonces: Mutex<Vec<String>>,
     /// For the event with this place in a request.
@@ -42,6 +44,7 @@ impl EventBridge {
     pub async fn start(secret: &str) -> Self {
         let account = Arc::new(Account {
             secret: Mutex::new(secret.to_owned()),
+            token: Mutex::default(),
             stored: Mutex::default(),
             nonces: Mutex::default(),
             of_place: Mutex::default(),
@@ -59,6 +62,11 @@ impl EventBridge {
     /// The only secret it knows from now on.
     pub fn know(&self, secret: &str) {
         secret.clone_into(&mut self.account.secret.lock().expect("not poisoned"));
+    }
+
+    /// Keys come with this token from now on.
+    pub fn demand_token(&self, token: &str) {
+        *self.account.token.lock().expect("not poisoned") = Some(token.to_owned());
     }
 
     /// It refuses the event with this place in each request.
@@ -123,11 +131,21 @@ impl Account {
         let header = |name: &str| {
             call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
-        let signed: Vec<_> = ["method", "nonce", "version"]
-            .map(|name| format!("x-acs-signature-{name}"))
-            .iter()
-            .map(|name| format!("{name}:{}\n", header(name)))
-            .collect();
+        let token = self.token.lock().expect("not poisoned").clone();
+        if token.is_some_and(|token| {
+            header("x-acs-security-token") != token || header("x-acs-accesskey-id") != KEY_ID
+        }) {
+            return false;
+        }
+        let mut names: Vec<_> = call.headers.keys().map(HeaderName::as_str).collect();
+        names.retain(|name| name.starts_with("x-acs-"));
+        names.sort_unstable();
+        let all = ["method", "nonce", "version"].map(|name| format!("x-acs-signature-{name}"));
+        if !all.iter().all(|name| names.contains(&name.as_str())) {
+            return false;
+        }
+        let signed: Vec<_> =
+            names.iter().map(|name| format!("{name}:{}\n", header(name))).collect();
         let text = format!(
             "POST\n\n{}\n{}\n{}/openapi/putEvents",
             header("content-type"),

@@ -50,6 +50,8 @@
 // Every test uses its own part, and all of it is public to all of them.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
+pub mod alibaba_sts;
+pub mod aws_sts;
 pub mod chat;
 pub mod clients;
 pub mod dingtalk;
@@ -70,6 +72,7 @@ pub mod riemann;
 pub mod schema;
 pub mod service;
 pub mod signature;
+pub mod sigv4;
 pub mod slack;
 pub mod sls;
 pub mod teams;

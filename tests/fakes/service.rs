@@ -1,5 +1,6 @@
 //! An HTTP server on a free port, in front of one handler. It stops when dropped.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -30,6 +31,13 @@ pub struct Call {
 }
 
 impl Call {
+    /// The fields of a form in the body.
+    pub fn form(&self) -> BTreeMap<String, String> {
+        let body = String::from_utf8_lossy(&self.body);
+        let uri = format!("/?{body}").parse().unwrap_or_default();
+        Query::<BTreeMap<_, _>>::try_from_uri(&uri).map(|Query(form)| form).unwrap_or_default()
+    }
+
     /// The first value of this name in the query; services look at the first.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())

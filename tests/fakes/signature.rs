@@ -1,6 +1,7 @@
-//! HMAC-SHA256 in base64, written apart from that of the sinks.
+//! Signatures, written apart from those of the sinks.
 
 use hmac::{Hmac, Mac};
+use sha1::Sha1;
 use sha2::Sha256;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -8,6 +9,13 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// The base64 of HMAC-SHA256.
 pub fn hmac_base64(key: &str, message: &str) -> String {
     let mut hmac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key of any length");
+    hmac.update(message.as_bytes());
+    base64(&hmac.finalize().into_bytes())
+}
+
+/// The base64 of HMAC-SHA1.
+pub fn hmac_sha1_base64(key: &str, message: &str) -> String {
+    let mut hmac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("a key of any length");
     hmac.update(message.as_bytes());
     base64(&hmac.finalize().into_bytes())
 }

@@ -3,7 +3,7 @@
 //! | check | HTTP, errorCode |
 //! |---|---|
 //! | `x-log-apiversion`, `x-log-bodyrawsize`, `x-log-compresstype` are as they must be | 400 `ParameterInvalid` |
-//! | the signature V4, its date within 15 minutes, the security token | 401 `SignatureNotMatch`, 400 `RequestTimeTooSkewed`, 401 `Unauthorized` |
+//! | the signature, V4 or V1, its date within 15 minutes, the security token | 401 `SignatureNotMatch`, 400 `RequestTimeTooSkewed`, 401 `Unauthorized` |
 //! | the project and the logstore exist | 404 `ProjectNotExist`, `LogStoreNotExist` |
 //! | the body is a block of LZ4 with a `LogGroup` of at most 4,096 logs and 3 MB | 400 `PostBodyInvalid`, `PostBodyTooLarge` |
 //! | no log is older than seven days, or more than 15 minutes ahead | 400 `PostBodyInvalid` |
@@ -17,11 +17,13 @@ use std::sync::{Arc, Mutex};
 use axum::http::Method;
 use hmac::{Hmac, Mac};
 use jiff::{SignedDuration, Timestamp};
+use md5::Md5;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::protobuf::{Field, fields};
 use super::service::{Answered, Call, Handler, Reply, Server};
+use super::signature::hmac_sha1_base64;
 
 /// Fields of a log, in order.
 pub type Log = Vec<(String, String)>;
@@ -57,6 +59,8 @@ struct State {
     /// The quota is used up, and begins anew after so many seconds.
     exceeded: Mutex<Option<u64>>,
     role_requests: Mutex<usize>,
+    /// It knows signature V1 only.
+    is_old: Mutex<bool>,
 }
 
 pub const PROJECT: &str = "proj";
@@ -72,6 +76,7 @@ impl Sls {
             poison: Mutex::default(),
             exceeded: Mutex::default(),
             role_requests: Mutex::default(),
+            is_old: Mutex::default(),
         });
         let handler: Arc<dyn Handler> = Arc::clone(&state) as _;
         Self { server: Server::start(handler).await, state }
@@ -88,6 +93,11 @@ impl Sls {
     /// Only these keys are valid from now on.
     pub fn rotate(&self, keys: Keys) {
         *self.state.keys.lock().expect("not poisoned") = keys;
+    }
+
+    /// It takes no signature but V1 from now on.
+    pub fn be_old(&self) {
+        *self.state.is_old.lock().expect("not poisoned") = true;
     }
 
     /// The next requests are refused so.
@@ -189,14 +199,14 @@ impl State {
         if header("x-acs-security-token") != keys.token.as_deref().unwrap_or_default() {
             return Err((401, "Unauthorized", "the security token is invalid".into()));
         }
-        let date = header("x-log-date");
-        let at = jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ", date)
-            .and_then(|time| time.to_datetime())
-            .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC));
-        let age = at.map(|at| Timestamp::now().duration_since(at.timestamp()).abs());
-        if age.is_ok_and(|age| age > SignedDuration::from_mins(15)) {
-            return Err((400, "RequestTimeTooSkewed", "the clock is wrong".into()));
+        if header("authorization").starts_with("LOG ") {
+            return check_v1(call, &headers, &keys);
         }
+        if *self.is_old.lock().expect("not poisoned") {
+            return Err((401, "SignatureNotMatch", "signature V1 expected".into()));
+        }
+        let date = header("x-log-date");
+        check_date("%Y%m%dT%H%M%SZ", date)?;
         let hash = hex(&Sha256::digest(&call.body));
         let signed: Vec<_> = headers
             .iter()
@@ -259,6 +269,44 @@ impl State {
             _ => Reply::text(404, "not found"),
         }
     }
+}
+
+/// The date is one, and within 15 minutes of now.
+fn check_date(format: &str, date: &str) -> Result<(), Refused> {
+    let at = jiff::fmt::strtime::parse(format, date)
+        .and_then(|time| time.to_datetime())
+        .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC));
+    let Ok(at) = at else { return Err((400, "InvalidDateFormat", "there is no date".into())) };
+    let age = Timestamp::now().duration_since(at.timestamp()).abs();
+    if age > SignedDuration::from_mins(15) {
+        return Err((400, "RequestTimeTooSkewed", "the clock is wrong".into()));
+    }
+    Ok(())
+}
+
+/// Signature V1 ("Request signatures" of the API reference): upper-case digest, date, headers of the service, path.
+fn check_v1(call: &Call, headers: &BTreeMap<String, String>, keys: &Keys) -> Result<(), Refused> {
+    let header = |name: &str| headers.get(name).map(String::as_str).unwrap_or_default();
+    if header("x-log-signaturemethod") != "hmac-sha1" {
+        return Err((400, "ParameterInvalid", "x-log-signaturemethod".into()));
+    }
+    check_date("%a, %d %b %Y %H:%M:%S GMT", header("date"))?;
+    let digest = hex(&Md5::digest(&call.body)).to_ascii_uppercase();
+    let of_service =
+        headers.iter().filter(|(name, _)| name.starts_with("x-log-") || name.starts_with("x-acs-"));
+    let lines: Vec<_> = of_service.map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let text = format!(
+        "POST\n{digest}\n{}\n{}\n{}{}",
+        header("content-type"),
+        header("date"),
+        lines.concat(),
+        call.path
+    );
+    let expected = format!("LOG {}:{}", keys.id, hmac_sha1_base64(&keys.secret, &text));
+    if header("content-md5") != digest || header("authorization") != expected {
+        return Err((401, "SignatureNotMatch", format!("signature {expected} expected")));
+    }
+    Ok(())
 }
 
 fn refusal(status: u16, code: &str, reason: &str) -> Reply {

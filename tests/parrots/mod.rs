@@ -8,6 +8,7 @@ mod quotation;
 mod service;
 mod tls;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use self::service::Parrot;
-pub(crate) use self::service::{Mood, TOKEN};
+pub(crate) use self::service::{GIVEN, Mood};
 use crate::fakes::mariadb;
 
 /// A sink with its target.
@@ -57,6 +58,11 @@ impl Subject {
                 mariadb::run(&*server.lock().await, &statement).await;
             }
         }
+    }
+
+    /// Whether its target takes anything, as told: some refuse whoever comes.
+    pub(crate) fn can_accept(&self) -> bool {
+        !matches!(self.kind, "kafka" | "mongo")
     }
 
     /// Whether its target has quoted all that it quotes in this mood.
@@ -158,6 +164,24 @@ const SUBJECTS: &[(&str, &str, &[&str], Options)] = &[
         &["Q7elasticToken"],
         |at| json!({"nodes": [format!("http://{at}")], "bearerToken": secret("Q7elasticToken")}),
     ),
+    ("elasticsearch-aws", "elasticsearch", &["Q7awsId", "Q7awsSecret", "Q7awsToken"], |at| {
+        json!({
+            "nodes": [format!("http://{at}")],
+            "sigv4": {
+                "region": "eu-central-1", "accessKeyId": secret("Q7awsId"),
+                "secretAccessKey": secret("Q7awsSecret"), "sessionToken": secret("Q7awsToken"),
+            },
+        })
+    }),
+    ("elasticsearch-role", "elasticsearch", &[], |at| {
+        json!({
+            "nodes": [format!("http://{at}")],
+            "sigv4": {
+                "region": "eu-central-1", "roleArn": "arn:aws:iam::1:role/relay",
+                "webIdentityTokenFile": identity_token(), "sts": format!("http://{at}"),
+            },
+        })
+    }),
     ("influxdb", "influxdb", &["Q7influxPath", "Q7influxPassword"], |at| {
         json!({
             "url": format!("http://{at}/{}", in_url("Q7influxPath")), "database": "events",
@@ -182,6 +206,14 @@ const SUBJECTS: &[(&str, &str, &[&str], Options)] = &[
             "accessKeyId": secret("Q7slsId"), "accessKeySecret": secret("Q7slsSecret"),
         })
     }),
+    ("sls-role", "sls", &[], |at| {
+        json!({
+            "project": "proj", "logStore": "events", "region": "cn-hangzhou",
+            "endpoint": format!("http://{at}"), "sts": format!("http://{at}"),
+            "rrsa": {"roleArn": "acs:ram::1:role/relay", "oidcProviderArn": "acs:ram::1:oidc-provider/c1",
+                "oidcTokenFile": identity_token()},
+        })
+    }),
     ("riemann", "riemann", &[], |at| json!({"address": at})),
     ("eventbridge", "eventbridge", &["Q7busId", "Q7busSecret", "Q7busEndpoint"], |at| {
         json!({
@@ -194,6 +226,16 @@ const SUBJECTS: &[(&str, &str, &[&str], Options)] = &[
 
 /// Word of the password in the database.
 const PASSWORD: &str = "Q7mysqlPassword";
+
+/// What the names of sinks end in whose target also gives keys for the token of a service account.
+const ROLE: &str = "-role";
+
+/// The token of a service account: what kubelet writes into its file is secret, and in no option.
+const IDENTITY_TOKEN: &str = include_str!("../fixtures/identity-token");
+
+fn identity_token() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/identity-token")
+}
 
 fn with_password(at: &str, word: &str) -> String {
     format!("http://relay:{}@{at}/", in_url(word))
@@ -209,7 +251,10 @@ pub(crate) async fn all() -> Vec<Subject> {
     let mut subjects = vec![mysql().await, mongo().await, kafka, kafka_key];
     for (name, kind, words, options) in SUBJECTS {
         let secrets: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        let quoted: Vec<_> = words.iter().map(|word| secret(word)).collect();
+        let mut quoted: Vec<_> = words.iter().map(|word| secret(word)).collect();
+        if name.ends_with(ROLE) {
+            quoted.push(IDENTITY_TOKEN.trim().to_owned());
+        }
         let parrot = Parrot::start(kind, &quoted, name.ends_with(TLS)).await;
         let options = options(&parrot.address().to_string());
         let target = if *kind == "log" { Target::None } else { Target::Parrot(parrot) };

@@ -91,7 +91,10 @@ impl Handler for Shared {
             *requests += 1;
             *requests - 1
         };
-        let request = format!("{} {:?} {:?}", call.path, call.query, call.headers);
+        let mut request = format!("{} {:?} {:?}", call.path, call.query, call.headers);
+        if is_for_keys(call) {
+            request.push_str(&String::from_utf8_lossy(&call.body));
+        }
         let all = format!("{} {request}", self.quotations.join(" "));
         let mood = *self.mood.lock().expect("not poisoned");
         match mood {
@@ -101,7 +104,7 @@ impl Handler for Shared {
             Mood::Fails => match self.quotations.get(number) {
                 Some(quotation) => Reply::text(500, quotation),
                 // What is done with the token comes back, too.
-                None if call.path.ends_with("gettoken") => self.accepts(call),
+                None if call.path.ends_with("gettoken") || is_for_keys(call) => self.accepts(call),
                 None if number < self.quotations.len() + 2 => Reply::text(503, request),
                 None if number < self.quotations.len() + 3 => Reply::Break,
                 None => Reply::text(429, "").with("retry-after", &1),
@@ -140,7 +143,29 @@ impl Shared {
         }
     }
 
+    /// Keys for the token of a service account, as each cloud words them.
+    fn role_keys(&self) -> Reply {
+        let [id, secret, token] = ROLE_KEYS;
+        let expires = "2100-01-01T00:00:00Z";
+        if self.kind == "elasticsearch" {
+            return Reply::text(
+                200,
+                format!(
+                    "<R><Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>\
+                     <SessionToken>{token}</SessionToken><Expiration>{expires}</Expiration></Credentials></R>"
+                ),
+            );
+        }
+        let keys = json!({
+            "AccessKeyId": id, "AccessKeySecret": secret, "SecurityToken": token, "Expiration": expires,
+        });
+        Reply::json(200, &json!({"Credentials": keys}))
+    }
+
     fn accepts(&self, call: &Call) -> Reply {
+        if is_for_keys(call) {
+            return self.role_keys();
+        }
         match self.kind {
             "feishu" => Reply::json(200, &json!({"code": 0, "msg": "success"})),
             "slack" => Reply::text(200, "ok"),
@@ -164,5 +189,25 @@ impl Shared {
     }
 }
 
+/// Whether the Security Token Service of a cloud is meant.
+fn is_for_keys(call: &Call) -> bool {
+    let form = call.form();
+    ["OIDCToken", "WebIdentityToken"].iter().any(|name| form.contains_key(*name))
+}
+
 /// What `wechat` is given for its secret.
-pub(crate) const TOKEN: &str = "Q7wechatAccessToken";
+const TOKEN: &str = "Q7wechatAccessToken";
+
+/// What a service account is given for its token: id, secret and token of a role's keys.
+const ROLE_KEYS: [&str; 3] = ["Q7roleKeyId", "Q7roleKeySecret", "Q7roleKeyToken"];
+
+/// Secrets that are in no option: those that a sink is given, and the parts of a service account's token.
+pub(crate) const GIVEN: [&str; 7] = [
+    TOKEN,
+    ROLE_KEYS[0],
+    ROLE_KEYS[1],
+    ROLE_KEYS[2],
+    "Q7identityHead",
+    "Q7identityClaims",
+    "Q7identitySignature",
+];

@@ -1,33 +1,29 @@
-//! Who the relay is: keys that are written, those of a file, or those of the machine's role.
+//! Who the relay is: keys that are written, those of a role that the service account or the machine has, or those of a
+//! file.
 //!
 //! Invariant: keys that expire are renewed before they do, and again when the service refuses them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
+use super::rrsa::Rrsa;
 use super::token_config;
 use crate::setting::Secret;
 use crate::sink::Outcome;
 use crate::sink::http::cause_of;
-
-/// Keys as of now.
-#[derive(Clone, PartialEq, Eq)]
-pub(in crate::sink) struct Keys {
-    pub(in crate::sink) id: String,
-    pub(in crate::sink) secret: String,
-    pub(in crate::sink) token: Option<String>,
-    pub(in crate::sink) expires: Option<Timestamp>,
-}
+use crate::sink::keys::{KeptKeys, Keys};
 
 /// Where keys come from.
 #[derive(Debug, Clone)]
 pub(in crate::sink) enum Origin {
     /// A pair that is written, or in the environment.
     Written { id: Secret, secret: Secret },
+    /// The role that the service account may assume.
+    ServiceAccount(Rrsa),
     /// The file of the Kubernetes service where there is one, else the role of the machine.
     Machine { token_config: PathBuf, metadata: String },
 }
@@ -35,11 +31,8 @@ pub(in crate::sink) enum Origin {
 /// Keys, kept as long as they live.
 pub(in crate::sink) struct Credentials {
     origin: Origin,
-    kept: Option<Keys>,
+    kept: KeptKeys,
 }
-
-/// Keys are renewed so long before they expire.
-const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The metadata service is near, or not there at all.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,31 +51,33 @@ struct RoleKeys {
 
 impl Credentials {
     pub(in crate::sink) fn new(origin: Origin) -> Self {
-        Self { origin, kept: None }
+        Self { origin, kept: KeptKeys::default() }
     }
 
-    /// Keys that are valid for a while.
-    pub(in crate::sink) async fn keys(&mut self, client: &Client) -> Result<Keys, Outcome> {
-        let lives = |keys: &&Keys| {
-            keys.expires.is_none_or(|at| at.duration_since(Timestamp::now()) > RENEW_BEFORE)
-        };
-        if let Some(keys) = self.kept.as_ref().filter(lives) {
-            return Ok(keys.clone());
-        }
-        let keys = self.origin.fetch(client).await?;
-        self.kept = Some(keys.clone());
-        Ok(keys)
+    /// Whether [`keys`](Self::keys) looks at the region.
+    pub(in crate::sink) fn needs_region(&self) -> bool {
+        matches!(&self.origin, Origin::ServiceAccount(role) if role.needs_region())
+    }
+
+    /// Keys that are valid for a while, for a sink of this region.
+    pub(in crate::sink) async fn keys(
+        &mut self,
+        client: &Client,
+        region: &str,
+    ) -> Result<Keys, Outcome> {
+        let Self { origin, kept } = self;
+        kept.get(origin.fetch(client, region)).await
     }
 
     /// The service has refused the keys. Returns whether other ones may be had.
     pub(in crate::sink) fn forget(&mut self) -> bool {
-        self.kept = None;
-        matches!(self.origin, Origin::Machine { .. })
+        self.kept.forget();
+        !matches!(self.origin, Origin::Written { .. })
     }
 }
 
 impl Origin {
-    async fn fetch(&self, client: &Client) -> Result<Keys, Outcome> {
+    async fn fetch(&self, client: &Client, region: &str) -> Result<Keys, Outcome> {
         match self {
             Self::Written { id, secret } => {
                 let reveal = |option: &str, secret: &Secret| {
@@ -92,6 +87,7 @@ impl Origin {
                 let (id, secret) = (reveal("accessKeyId", id)?, reveal("accessKeySecret", secret)?);
                 Ok(Keys { id, secret, token: None, expires: None })
             }
+            Self::ServiceAccount(role) => role.keys(client, region).await,
             Self::Machine { token_config, metadata } => match std::fs::read_to_string(token_config)
             {
                 Ok(text) => token_config::read(&text).map_err(|reason| Outcome::Hold {

@@ -1,16 +1,18 @@
 //! What sinks for services of Alibaba Cloud have in common: who the relay is to them.
 
 mod credentials;
+mod rrsa;
 mod token_config;
 
-pub(super) use credentials::{Credentials, Keys, Origin, account, region};
+pub(super) use credentials::{Credentials, Origin, account, region};
+pub(super) use rrsa::RrsaOptions;
 
 use std::collections::BTreeMap;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::setting::Secret;
-use crate::sink::options::{now, wrong};
+use crate::sink::options::{environment, now, wrong};
 use crate::sink::target::parse_url;
 use crate::sink::{Outcome, SinkError};
 
@@ -40,6 +42,16 @@ pub(super) fn written(
     Ok(Some(Origin::Written { id, secret }))
 }
 
+/// The role that the service account may assume; `None` when there is none.
+pub(super) fn of_service_account(
+    options: &RrsaOptions,
+    sts: Option<&str>,
+    internal: bool,
+) -> Result<Option<Origin>, SinkError> {
+    let role = options.role(sts, internal, &environment)?;
+    Ok(role.map(Origin::ServiceAccount))
+}
+
 /// Where the metadata service of the machine is: its environment variable wins, as in kube-eventer.
 pub(super) fn metadata(configured: &str) -> Result<String, SinkError> {
     let variable = environment("ALIBABA_CLOUD_IMDS_ENDPOINT");
@@ -64,9 +76,4 @@ pub(super) fn header_map<N: AsRef<str> + Ord>(
         map.insert(name.parse::<HeaderName>().map_err(|_| bad())?, value);
     }
     Ok(map)
-}
-
-/// A variable that is set and not empty.
-pub(super) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::credentials::Keys;
+use crate::sink::keys::Keys;
 
 #[derive(Deserialize)]
 struct TokenConfig {

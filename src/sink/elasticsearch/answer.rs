@@ -4,6 +4,7 @@
 //! "Bulk API"; `OpenSearch`, "Bulk"; types of errors as the servers' exceptions are named.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::sink::Outcome;
 use crate::sink::http::{Conflict, Redaction, Reply};
@@ -111,6 +112,9 @@ impl Failure {
 const WRONG_CREDENTIAL: &str =
     "check `username` and `password`, `apiKey` or `bearerToken` of the sink";
 
+const REFUSED_BY_AWS: &str = "check the keys, `region` and `service` of `sigv4`, the clock of this machine, and what \
+                              the policies of the domain or collection allow to these keys";
+
 const NO_PRIVILEGE: &str = "give the sink's user or key the privileges `create_doc` and \
                             `auto_configure` (or `create_index`) on the index, and `monitor` on the cluster";
 
@@ -152,6 +156,7 @@ pub(super) fn refusal(reply: &Reply, redaction: &Redaction) -> Outcome {
         400 | 406 | 409 | 415 | 422 => {
             hold("the server does not understand the request: check `version` and `nodes`")
         }
+        401 | 403 if is_of_aws(reply) => hold(REFUSED_BY_AWS),
         401 => hold(WRONG_CREDENTIAL),
         403 => hold(NO_PRIVILEGE),
         404 => hold("check the URLs in `nodes`"),
@@ -181,6 +186,12 @@ fn explain(reply: &Reply, redaction: &Redaction) -> String {
         }
         _ => reply.explain(redaction),
     }
+}
+
+/// AWS answers before the server does: `{"message": …}`, in either case.
+fn is_of_aws(reply: &Reply) -> bool {
+    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    ["message", "Message"].iter().any(|name| json[*name].is_string())
 }
 
 /// Whether a request to create something failed because it is there already.

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::setting::{EventerUri, read_pair};
 use crate::sink::SinkError;
-use crate::sink::options::{hint, wrong};
+use crate::sink::aws::{Environment, has_key_variable};
+use crate::sink::options::{environment, hint, wrong};
 use crate::sink::registry::{NAME_OPTION, Translation};
 
 /// kube-eventer's options, and the one for names.
@@ -46,13 +47,11 @@ const INDEX: &str = "heapster";
 
 /// Translates a URI.
 pub(super) fn translate(uri: &EventerUri) -> Result<Translation, SinkError> {
+    translate_in(uri, &environment)
+}
+
+fn translate_in(uri: &EventerUri, environment: Environment<'_>) -> Result<Translation, SinkError> {
     refuse_broken_pairs(&uri.raw_query)?;
-    if uri.first("sigv4").is_some() {
-        return Err(wrong(
-            "sigv4",
-            "requests are not signed for AWS; name a signing proxy as node, and leave this out",
-        ));
-    }
     let mut warnings = Vec::new();
     let mut options = Map::new();
     options.insert("nodes".to_owned(), nodes(uri, &mut warnings)?);
@@ -76,7 +75,13 @@ pub(super) fn translate(uri: &EventerUri) -> Result<Translation, SinkError> {
     if let Some(pipeline) = uri.first("pipeline").filter(|pipeline| !pipeline.is_empty()) {
         options.insert("pipeline".to_owned(), pipeline.into());
     }
-    credentials(uri, &mut options, &mut warnings);
+    if uri.first("sigv4").is_some() || has_key_variable(environment) {
+        // Keys and region are those of the environment.
+        options.insert("sigv4".to_owned(), json!({}));
+        warn_of_signature(uri, &mut warnings);
+    } else {
+        credentials(uri, &mut options, &mut warnings);
+    }
     not_needed(uri, &mut warnings)?;
     warn_of_names(uri, &mut warnings);
     Ok(Translation { options, warnings, ..Translation::default() })
@@ -149,6 +154,23 @@ fn credentials(uri: &EventerUri, options: &mut Map<String, Value>, warnings: &mu
     }
 }
 
+/// What is not what it looks like where requests are signed.
+fn warn_of_signature(uri: &EventerUri, warnings: &mut Vec<String>) {
+    if uri.first("sigv4").is_none() {
+        warnings.push(
+            "requests are signed for AWS, because a variable with its keys is set, as kube-eventer does; unset it \
+             where that is not meant"
+                .to_owned(),
+        );
+    }
+    if ["esUserName", "esUserSecret"].iter().any(|option| uri.first(option).is_some()) {
+        warnings.push(
+            "`esUserName` and `esUserSecret` do not count where requests are signed for AWS"
+                .to_owned(),
+        );
+    }
+}
+
 fn not_needed(uri: &EventerUri, warnings: &mut Vec<String>) -> Result<(), SinkError> {
     for (option, is_valid, why) in NOT_NEEDED {
         let Some(value) = uri.first(option) else { continue };
@@ -200,7 +222,7 @@ mod tests {
 
     fn translated(text: &str) -> Result<Translation, String> {
         let uri = EventerUri::parse(text, &|_| None).expect("a valid URI");
-        translate(&uri).map_err(|error| error.to_string())
+        translate_in(&uri, &|_| None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -251,6 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_signed_where_kube_eventer_signs_them() {
+        let uri = "elasticsearch:https://search.eu-central-1.es.amazonaws.com?sigv4=&sniff=false";
+        let translation = translated(uri).expect("valid");
+        assert_eq!(translation.options["sigv4"], json!({}));
+        assert!(translation.warnings.is_empty(), "{:?}", translation.warnings);
+
+        let uri = "elasticsearch:https://es?esUserName=u&esUserSecret=s";
+        let uri = EventerUri::parse(uri, &|_| None).expect("a valid URI");
+        let set = |name: &str| (name == "AWS_SECRET_KEY").then(|| "s".to_owned());
+        let Translation { options, warnings, .. } = translate_in(&uri, &set).expect("valid");
+        assert_eq!((&options["sigv4"], options.get("username")), (&json!({}), None));
+        assert!(warnings.len() == 2 && warnings[0].contains("unset it"), "{warnings:?}");
+    }
+
+    #[test]
     fn what_kube_eventer_refuses_is_refused() {
         for (uri, option) in [
             ("elasticsearch:?index=x", "nodes"),
@@ -258,7 +295,6 @@ mod tests {
             ("elasticsearch:http://a?maxRetries=x", "maxRetries"),
             ("elasticsearch:http://a?sniff=yes", "sniff"),
             ("elasticsearch:http://a?esUserSecret=s3;cret", "esUserSecret"),
-            ("elasticsearch:http://a?sigv4=true", "sigv4"),
         ] {
             let error = translated(uri).expect_err(uri);
             assert!(error.starts_with(&format!("option {option}: ")), "{error}");

@@ -20,7 +20,9 @@ use bytes::Bytes;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
+use super::aws::Signer;
 use super::http::{Reply, client_with_ca, exchange_up_to};
+use super::options::environment;
 use super::registry::Kind;
 use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
 use crate::event::Record;
@@ -61,6 +63,10 @@ const MOST_INDEXES: usize = 1000;
 struct Elasticsearch {
     options: Options,
     client: Client,
+    /// Signs requests for AWS.
+    signer: Option<Signer>,
+    /// Whether the last delivery was told that it has no right to something.
+    was_forbidden: bool,
     cluster: Arc<str>,
     form: Form,
     /// The node that is asked first.
@@ -79,6 +85,8 @@ impl Elasticsearch {
             Some(path) => client_with_ca(Some(path), false)?,
             None => context.http.clone(),
         };
+        let signer = options.sigv4.as_ref().map(|sigv4| sigv4.signer(&environment)).transpose()?;
+        signer.iter().try_for_each(Signer::check)?;
         let cluster_name = options.cluster_name.clone();
         let form = Form {
             cluster_name: cluster_name.unwrap_or_else(|| context.cluster.to_string()),
@@ -86,6 +94,8 @@ impl Elasticsearch {
         };
         Ok(Self {
             client,
+            signer,
+            was_forbidden: false,
             cluster: Arc::clone(&context.cluster),
             form,
             node: 0,
@@ -98,7 +108,11 @@ impl Elasticsearch {
 
     /// One outcome for each record, or one for all.
     async fn write(&mut self, batch: &[Record]) -> Result<Vec<Outcome>, Outcome> {
-        let session = Session::open(&self.options, &self.client)?;
+        let signing = match &mut self.signer {
+            Some(signer) => Some(signer.signing(&self.client).await?),
+            None => None,
+        };
+        let session = Session::open(&self.options, &self.client, signing)?;
         let product = self.product(&session).await?;
         let Bulk { body, sent, refused, indexes } =
             Bulk::new(batch, &self.options, &self.form, product, &self.cluster);
@@ -124,6 +138,14 @@ impl Elasticsearch {
             outcomes[place] = outcome;
         }
         Ok(outcomes)
+    }
+
+    /// The same with new keys, where those of a role are refused: to write again is harmless.
+    async fn write_with_valid_keys(&mut self, batch: &[Record]) -> Result<Vec<Outcome>, Outcome> {
+        self.was_forbidden = false;
+        let written = self.write(batch).await;
+        let signer = self.signer.as_mut().filter(|_| self.was_forbidden);
+        if signer.is_some_and(Signer::forget) { self.write(batch).await } else { written }
     }
 
     /// What the server is, asked once.
@@ -217,6 +239,7 @@ impl Elasticsearch {
                 .await
             {
                 Ok(reply) => {
+                    self.was_forbidden |= matches!(reply.status.as_u16(), 401 | 403);
                     // What answers with these is mostly a proxy whose server is gone.
                     if !matches!(reply.status.as_u16(), 502..=504) {
                         self.node = node;
@@ -244,7 +267,7 @@ impl Sink for Elasticsearch {
         if batch.is_empty() {
             return Delivery::Each(Vec::new());
         }
-        match self.write(batch).await {
+        match self.write_with_valid_keys(batch).await {
             Ok(outcomes) => {
                 // A pause is no reason to ask a busy server for its version.
                 if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Hold { .. })) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::setting::Secret;
 use crate::sink::SinkError;
+use crate::sink::aws::SigV4Options;
 use crate::sink::options::{now, wrong};
 use crate::sink::target::Target;
 
@@ -53,6 +54,9 @@ pub(super) struct Options {
     /// A token of the token service, or of `OpenID` Connect.
     #[serde(default)]
     pub(super) bearer_token: Option<Secret>,
+    /// Whether and how requests are signed for AWS: `OpenSearch` Service and `OpenSearch` Serverless.
+    #[serde(default)]
+    pub(super) sigv4: Option<SigV4Options>,
     /// File with PEM certificates that are trusted beside those of the system.
     #[serde(default)]
     pub(super) ca: Option<PathBuf>,
@@ -110,6 +114,11 @@ impl Options {
             ("apiKey", &self.api_key),
             ("bearerToken", &self.bearer_token),
         ];
+        if self.sigv4.is_some()
+            && let Some((other, _)) = ways.iter().find(|(_, secret)| secret.is_some())
+        {
+            return Err(wrong(other, "requests are signed for AWS (`sigv4`): one is enough"));
+        }
         let given: Vec<_> = ways.iter().filter(|(_, secret)| secret.is_some()).collect();
         if let [_, (second, _), ..] = given[..] {
             return Err(wrong(second, "there is another credential already: one is enough"));
@@ -178,6 +187,7 @@ mod tests {
             (json!({"password": "s3cret"}), "username"),
             (json!({"apiKey": "s3cret", "bearerToken": "s3cret"}), "bearerToken"),
             (json!({"apiKey": "s3cret\n"}), "apiKey"),
+            (json!({"apiKey": "s3cret", "sigv4": {}}), "apiKey"),
         ] {
             let error = check(&options).expect_err("refused");
             assert!(error.starts_with(&format!("option {option}: ")), "{options}: {error}");

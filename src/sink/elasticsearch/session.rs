@@ -11,6 +11,7 @@ use reqwest::{Client, Method, Request, Url};
 
 use crate::setting::Secret;
 use crate::sink::Outcome;
+use crate::sink::aws::Signing;
 use crate::sink::http::{Redaction, cause_of};
 
 use super::options::Options;
@@ -24,6 +25,7 @@ pub(super) struct Session {
     client: Client,
     nodes: Vec<Url>,
     authorization: Option<HeaderValue>,
+    signing: Option<Signing>,
     /// Takes the secrets out of what a server says.
     pub(super) redaction: Redaction,
 }
@@ -52,12 +54,19 @@ impl<'a> Question<'a> {
 
 impl Session {
     /// Reads the secrets. What cannot be had is a hold.
-    pub(super) fn open(options: &Options, client: &Client) -> Result<Self, Outcome> {
+    pub(super) fn open(
+        options: &Options,
+        client: &Client,
+        signing: Option<Signing>,
+    ) -> Result<Self, Outcome> {
         let mut redaction = Redaction::default();
+        if let Some(signing) = &signing {
+            signing.keys().hide(&mut redaction);
+        }
         let nodes = options.nodes.iter().map(|node| node.reveal("nodes", &mut redaction));
         let nodes = nodes.collect::<Result<_, _>>()?;
         let authorization = authorization(options, &mut redaction)?;
-        Ok(Self { client: client.clone(), nodes, authorization, redaction })
+        Ok(Self { client: client.clone(), nodes, authorization, signing, redaction })
     }
 
     /// How many nodes there are.
@@ -88,7 +97,12 @@ impl Session {
                 .header(CONTENT_TYPE, HeaderValue::from_static(question.content_type))
                 .body(question.body.clone());
         }
-        request.build().map_err(|error| Outcome::Hold { cause: cause_of(error) })
+        let hold = |error| Outcome::Hold { cause: cause_of(error) };
+        let mut request = request.build().map_err(hold)?;
+        if let Some(signing) = &self.signing {
+            signing.sign(&mut request, &question.body)?;
+        }
+        Ok(request)
     }
 }
 
@@ -134,7 +148,9 @@ mod tests {
 
     fn request(options: Value) -> Request {
         let options: Options = serde_json::from_value(options).expect("options");
-        let Ok(session) = Session::open(&options, &context().http) else { panic!("a session") };
+        let Ok(session) = Session::open(&options, &context().http, None) else {
+            panic!("a session")
+        };
         let question = Question {
             method: Method::POST,
             path: &["_bulk"],
@@ -176,7 +192,7 @@ mod tests {
     fn a_secret_that_is_missing_is_a_hold_that_names_its_place() {
         let options = json!({"nodes": ["http://h"], "apiKey": {"file": "/no/such/file"}});
         let options: Options = serde_json::from_value(options).expect("options");
-        let Err(Outcome::Hold { cause }) = Session::open(&options, &context().http) else {
+        let Err(Outcome::Hold { cause }) = Session::open(&options, &context().http, None) else {
             panic!("a hold")
         };
         assert!(cause.starts_with("apiKey: ") && cause.contains("/no/such/file"), "{cause}");

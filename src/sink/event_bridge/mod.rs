@@ -21,9 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use self::answer::Answer;
 use self::event::Address;
-use super::alibaba_cloud::{self, Credentials, Keys, Origin, environment};
+use super::alibaba_cloud::{self, Credentials, Origin, RrsaOptions};
 use super::http::{Redaction, cause_of, exchange};
-use super::options::{self, wrong};
+use super::keys::Keys;
+use super::options::{self, environment, wrong};
 use super::registry::Kind;
 use super::target::{Target, parse_url};
 use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
@@ -75,6 +76,12 @@ struct Options {
     /// The other half of the pair.
     #[serde(default)]
     access_key_secret: Option<Secret>,
+    /// A role that the pod's service account may assume, where no keys are written that count.
+    #[serde(default)]
+    rrsa: RrsaOptions,
+    /// The Security Token Service, for `rrsa`: `https://sts.aliyuncs.com`, with `internal` that of the region.
+    #[serde(default)]
+    sts: Option<String>,
     /// Where the Kubernetes service puts keys.
     #[serde(default = "token_config_path")]
     token_config: PathBuf,
@@ -114,8 +121,11 @@ impl EventBridge {
             token_config: options.token_config.clone(),
             metadata: metadata.clone(),
         };
-        // The file comes first here, other than with `sls`, as in kube-eventer.
-        let origin = written.filter(|_| !options.token_config.exists()).unwrap_or(machine);
+        let sts = options.sts.as_deref();
+        let role = alibaba_cloud::of_service_account(&options.rrsa, sts, options.internal)?;
+        // The file comes before keys that are written, other than with `sls`, as in kube-eventer.
+        let written = written.filter(|_| !options.token_config.exists());
+        let origin = written.or(role).unwrap_or(machine);
         let bus = options.event_bus.clone().or_else(|| environment("EventBusName"));
         Ok(Self {
             cluster: Arc::clone(&context.cluster),
@@ -134,17 +144,18 @@ impl EventBridge {
         self.learn().await?;
         let body = self.body(batch);
         for last in [false, true] {
-            let keys = self.credentials.keys(&self.client).await?;
+            let region = self.region.as_deref().unwrap_or_default();
+            let keys = self.credentials.keys(&self.client, region).await?;
             let mut redaction = Redaction::default();
-            redaction.hide(&keys.id);
-            redaction.hide(&keys.secret);
-            redaction.hide(keys.token.as_deref().unwrap_or_default());
+            keys.hide(&mut redaction);
             let request = self.request(&keys, &body, &mut redaction)?;
             let reply = exchange(&self.client, request, &redaction).await?;
             match answer::read(&reply, batch.len(), &redaction) {
                 Answer::Delivery(delivery) => return Ok(delivery),
                 Answer::Keys(said) if last || !self.credentials.forget() => {
-                    let cause = format!("{said}; check the keys, or the role of the machine");
+                    let cause = format!(
+                        "{said}; check the keys, or the role of the machine or service account"
+                    );
                     return Err(Outcome::Hold { cause });
                 }
                 Answer::Keys(_) => {}

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac};
-use sha1::Sha1;
+
+use crate::sink::signing::hmac_sha1;
 
 /// The value of `authorization` for a POST with these headers, whose names are in lower case.
 pub(super) fn authorization(
@@ -29,10 +29,8 @@ pub(super) fn authorization(
         header("date"),
         signed.concat(),
     );
-    #[allow(clippy::expect_used)] // HMAC takes a key of any length.
-    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("a key of any length");
-    mac.update(text.as_bytes());
-    format!("acs:{key_id}:{}", STANDARD.encode(mac.finalize().into_bytes()))
+    let signature = STANDARD.encode(hmac_sha1(secret.as_bytes(), text.as_bytes()));
+    format!("acs:{key_id}:{signature}")
 }
 
 #[cfg(test)]

@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use self::answer::Answer;
 use self::log_group::{Fields, LogGroup};
-use self::signature::{Signer, Unsigned};
-use super::alibaba_cloud::{self, Credentials, Keys, Origin, environment};
+use self::signature::{SignatureVersion, Signer, Unsigned};
+use super::alibaba_cloud::{self, Credentials, Origin, RrsaOptions};
 use super::http::{Redaction, cause_of, exchange};
-use super::options::{self, wrong};
+use super::keys::Keys;
+use super::options::{self, environment, wrong};
 use super::registry::Kind;
 use super::target::{Target, parse_url};
 use super::{Batch, Delivery, Outcome, Sink, SinkContext, SinkError};
@@ -66,12 +67,18 @@ struct Options {
     /// The endpoint, where it does not follow from the region. `$SLS_ENDPOINT` wins, as in kube-eventer.
     #[serde(default)]
     endpoint: Option<Target>,
-    /// A pair of keys, else `$AccessKeyId` and `$AccessKeySecret`, else those of the machine.
+    /// A pair of keys, else `$AccessKeyId` and `$AccessKeySecret`, else those of `rrsa`, else of `tokenConfig`, else of the machine.
     #[serde(default)]
     access_key_id: Option<Secret>,
     /// The other half of the pair.
     #[serde(default)]
     access_key_secret: Option<Secret>,
+    /// A role that the pod's service account may assume.
+    #[serde(default)]
+    rrsa: RrsaOptions,
+    /// The Security Token Service, for `rrsa`: `https://sts.aliyuncs.com`, with `internal` that of the region.
+    #[serde(default)]
+    sts: Option<String>,
     /// Where the Kubernetes service puts keys.
     #[serde(default = "token_config_path")]
     token_config: PathBuf,
@@ -84,6 +91,9 @@ struct Options {
     /// Whether each log has the identity of its record.
     #[serde(default = "yes")]
     record_id: bool,
+    /// How requests are signed: `v1` where an endpoint knows no `v4`.
+    #[serde(default)]
+    signature: SignatureVersion,
 }
 
 /// Content type of a `LogGroup`.
@@ -111,7 +121,10 @@ impl Sls {
         }
         let metadata = alibaba_cloud::metadata(&options.metadata)?;
         let keys = (options.access_key_id.as_ref(), options.access_key_secret.as_ref());
-        let origin = alibaba_cloud::written(keys.0, keys.1)?.unwrap_or_else(|| Origin::Machine {
+        let written = alibaba_cloud::written(keys.0, keys.1)?;
+        let sts = options.sts.as_deref();
+        let role = alibaba_cloud::of_service_account(&options.rrsa, sts, options.internal)?;
+        let origin = written.or(role).unwrap_or_else(|| Origin::Machine {
             token_config: options.token_config.clone(),
             metadata: metadata.clone(),
         });
@@ -129,20 +142,19 @@ impl Sls {
     async fn store(&mut self, batch: &[Record]) -> Result<Outcome, Outcome> {
         let group = LogGroup::of(batch, &self.fields, Timestamp::now()).bytes();
         let body = lz4_flex::block::compress(&group);
+        let region = if self.needs_region() { self.region().await? } else { String::new() };
         for last in [false, true] {
-            let keys = self.credentials.keys(&self.client).await?;
+            let keys = self.credentials.keys(&self.client, &region).await?;
             let mut redaction = Redaction::default();
-            redaction.hide(&keys.id);
-            redaction.hide(&keys.secret);
-            redaction.hide(keys.token.as_deref().unwrap_or_default());
-            let request = self.request(&keys, &body, group.len(), &mut redaction).await?;
+            keys.hide(&mut redaction);
+            let request = self.request(&keys, &region, &body, group.len(), &mut redaction)?;
             let reply = exchange(&self.client, request, &redaction).await?;
             match answer::read(&reply, &redaction) {
                 Answer::Outcome(outcome) => return Ok(outcome),
                 Answer::Keys(said) if last || !self.credentials.forget() => {
                     let cause = format!(
                         "{said}; check the options `accessKeyId` and `accessKeySecret`, or the role of the \
-                         machine, and that it may log:PostLogStoreLogs"
+                         machine or service account, and that it may log:PostLogStoreLogs"
                     );
                     return Ok(Outcome::Hold { cause });
                 }
@@ -152,15 +164,15 @@ impl Sls {
         Ok(Outcome::Retry { after: None, cause: "the keys were renewed".to_owned() })
     }
 
-    async fn request(
-        &mut self,
+    fn request(
+        &self,
         keys: &Keys,
+        region: &str,
         body: &[u8],
         raw_size: usize,
         redaction: &mut Redaction,
     ) -> Result<Request, Outcome> {
-        let region = self.region().await?;
-        let (url, project_apart) = self.url(&region, redaction)?;
+        let (url, project_apart) = self.url(region, redaction)?;
         let host = url.host_str().unwrap_or_default();
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let mut headers: BTreeMap<String, String> = [
@@ -178,14 +190,23 @@ impl Sls {
         if project_apart {
             headers.insert("x-log-project".to_owned(), self.options.project.clone());
         }
-        let unsigned = Unsigned { path: url.path(), query: BTreeMap::new(), headers, body };
-        let signer = Signer { key_id: &keys.id, secret: &keys.secret, region: &region };
-        let mut headers = unsigned.sign(&signer, Timestamp::now());
+        let unsigned =
+            Unsigned { method: "POST", path: url.path(), query: BTreeMap::new(), headers, body };
+        let signer = Signer { key_id: &keys.id, secret: &keys.secret, region };
+        let mut headers = unsigned.sign(self.options.signature, &signer, Timestamp::now());
         // The client sets the host.
         headers.remove("host");
         let headers = alibaba_cloud::header_map(&headers)?;
         let request = self.client.post(url).headers(headers).body(body.to_vec());
         request.build().map_err(|error| Outcome::Hold { cause: cause_of(error) })
+    }
+
+    /// Signature V1 does without, and so does an endpoint that is written.
+    fn needs_region(&self) -> bool {
+        let has_endpoint = self.options.endpoint.is_some() || environment("SLS_ENDPOINT").is_some();
+        self.options.signature == SignatureVersion::V4
+            || !has_endpoint
+            || self.credentials.needs_region()
     }
 
     /// The region, which is asked for once when nobody has written it.
