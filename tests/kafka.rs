@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use fakes::kafka_sink::{accept, accept_at_last, build, deliver, versions};
 use fakes::kafka_topics::{Arrived, Topics};
-use fakes::records::{record, records};
+use fakes::records::{record, record_at, records};
 use harness::{PATIENCE, Setup, status_when};
+use jiff::Timestamp;
 use kube_event_relay::event::Record;
 use kube_event_relay::sink::{Outcome, Sink};
 use rig::{Cluster, EventSpec, Kafka, KafkaListener};
@@ -65,7 +66,8 @@ async fn messages_arrive_in_a_real_kafka() {
     a_missing_permission_holds_until_it_is_given(&bench).await;
     a_wrong_password_holds_until_it_is_right(&bench).await;
     certificates_are_shown_and_checked(&bench).await;
-    let mut bench = a_server_that_is_killed_in_the_middle_has_every_record_once(bench).await;
+    let bench = a_server_that_is_killed_in_the_middle_has_every_record_once(bench).await;
+    let mut bench = what_happened_long_ago_may_be_there_twice_after_a_kill(bench).await;
     nothing_is_lost_through_the_whole_relay(&mut bench).await;
 }
 
@@ -260,45 +262,120 @@ async fn certificates_are_shown_and_checked(bench: &Bench) {
     assert_eq!(bench.topics.messages("encrypted").await.len(), 4);
 }
 
-async fn a_server_that_is_killed_in_the_middle_has_every_record_once(bench: Bench) -> Bench {
-    const RECORDS: u64 = 5_000;
-    bench.topics.create("storm", 1, &[]).await;
-    let all = records(RECORDS);
-    let mut sink = bench.sink("storm", &json!({}));
+/// Records of a storm, and those of them that are confirmed before the server is killed.
+const STORM: u64 = 5_000;
+const BEFORE: u64 = 1_000;
+
+/// Most kills leave a batch that is stored and not confirmed, which is what matters; so many are tried.
+const KILLS: u32 = 6;
+
+/// What is under way when a server is killed is sent again by the same producer, and recognised.
+async fn a_server_that_is_killed_in_the_middle_has_every_record_once(mut bench: Bench) -> Bench {
+    for (topic, happened, settings) in [
+        ("storm-now", Timestamp::now(), &[][..]),
+        ("storm-appended", Timestamp::UNIX_EPOCH, &[("message.timestamp.type", "LogAppendTime")]),
+    ] {
+        let versions = |storm: &Storm| versions(&storm.arrived);
+        bench = storms(bench, topic, happened, settings, |storm| {
+            assert_eq!(versions(storm), (1..=STORM).collect::<Vec<_>>(), "{topic}: once, in order");
+        })
+        .await;
+    }
+    bench
+}
+
+/// A server forgets a producer whose last message has a time that is older than `producer.id.expiration.ms`, a day, as
+/// soon as it reads its log again. What is sent again then cannot be recognised.
+async fn what_happened_long_ago_may_be_there_twice_after_a_kill(bench: Bench) -> Bench {
+    let long_ago = Timestamp::now() - Duration::from_secs(48 * 3600);
+    storms(bench, "storm-old", long_ago, &[], |Storm { confirmed, arrived }| {
+        let (mut first, mut second) = (Vec::<&Arrived>::new(), Vec::<&Arrived>::new());
+        for message in arrived {
+            let is_known = first.last().is_some_and(|last| message.version() <= last.version());
+            if is_known { &mut second } else { &mut first }.push(message);
+        }
+        let identities: BTreeSet<_> = first.iter().map(|message| message.identity()).collect();
+        assert_eq!(identities.len() as u64, STORM);
+        assert!(first.iter().map(|message| message.version()).eq(1..=STORM), "all, in order");
+        // Only what was under way, in one piece.
+        let begin = second.first().map_or(STORM, |message| message.version());
+        assert!(begin > *confirmed, "{begin} was confirmed");
+        assert!(
+            second.iter().map(|message| message.version()).eq(begin..begin + second.len() as u64)
+        );
+        let original =
+            |message: &Arrived| first[usize::try_from(message.version() - 1).expect("small")];
+        assert!(second.iter().all(|message| **message == *original(message)), "the same messages");
+    })
+    .await
+}
+
+/// What became of a storm.
+struct Storm {
+    /// So many records were confirmed before the server was killed.
+    confirmed: u64,
+    arrived: Vec<Arrived>,
+}
+
+/// Storms during which the server is killed, each checked, until a kill has left what was stored and not confirmed.
+async fn storms(
+    mut bench: Bench,
+    name: &str,
+    happened: Timestamp,
+    settings: &[(&str, &str)],
+    check: impl Fn(&Storm),
+) -> Bench {
+    for kill in 1..=KILLS {
+        let topic = format!("{name}-{kill}");
+        bench.topics.create(&topic, 1, settings).await;
+        let (storm, back) = storm(bench, &topic, happened).await;
+        bench = back;
+        check(&storm);
+        // Its log has grown, and nothing that was new there had been confirmed.
+        if storm.confirmed == BEFORE {
+            break;
+        }
+    }
+    bench
+}
+
+async fn storm(bench: Bench, topic: &str, happened: Timestamp) -> (Storm, Bench) {
+    let message = |version| record_at(version, &format!("message {version}"), happened);
+    let all: Vec<_> = (1..=STORM).map(message).collect();
+    let mut sink = bench.sink(topic, &json!({}));
     let begun = Instant::now();
-    let (before, rest) = all.split_at(1_000);
+    let (before, rest) = all.split_at(usize::try_from(BEFORE).expect("a small number"));
     accept(sink.as_mut(), before).await;
     let Bench { server, topics } = bench;
-    let (outcomes, mut server) = killed_meanwhile(server, "storm", sink.as_mut(), rest).await;
+    let (outcomes, mut server) = killed_meanwhile(server, topic, sink.as_mut(), rest).await;
     let done = outcomes.iter().take_while(|it| **it == Outcome::Accepted).count();
-    println!("{done} of {} records were confirmed when the server was killed", rest.len());
     server.start_again().await;
     let failures = accept_at_last(sink.as_mut(), &rest[done..]).await;
     let took: Duration = begun.elapsed();
-    let arrived = topics.messages("storm").await;
-    let distinct: BTreeSet<_> = arrived.iter().map(Arrived::identity).collect();
-    assert_eq!(distinct.len() as u64, RECORDS);
+    let arrived = topics.messages(topic).await;
     println!(
-        "{RECORDS} records with a kill in {took:.1?}, {failures} further failures, {} messages",
-        arrived.len()
+        "{topic}: {done} of {} records were confirmed when the server was killed, {failures} further failures, \
+         {} messages of {STORM} records in {took:.1?}",
+        rest.len(),
+        arrived.len(),
     );
-    assert_eq!(versions(&arrived), (1..=RECORDS).collect::<Vec<_>>(), "once, in order");
-    Bench { server, topics }
+    (Storm { confirmed: BEFORE + done as u64, arrived }, Bench { server, topics })
 }
 
 /// The outcomes of a delivery during which the server is killed, and the server: it ends as soon as its log has grown.
 async fn killed_meanwhile(
     mut server: Kafka,
-    topic: &'static str,
+    topic: &str,
     sink: &mut dyn Sink,
     batch: &[Record],
 ) -> (Vec<Outcome>, Kafka) {
-    let before = server.log_bytes(topic);
-    let killing = tokio::spawn(async move {
-        while server.log_bytes(topic) == before {
-            tokio::task::yield_now().await;
+    let (topic, before) = (topic.to_owned(), server.log_bytes(topic));
+    // On a thread of its own, without a pause: the server must not have the time to answer.
+    let killing = tokio::task::spawn_blocking(move || {
+        while server.log_bytes(&topic) == before {
+            std::hint::spin_loop();
         }
-        server.kill().await;
+        tokio::runtime::Handle::current().block_on(server.kill());
         server
     });
     let outcomes = deliver(sink, batch).await;

@@ -12,7 +12,7 @@ mod resource_version;
 mod stream;
 
 pub use filter::{Explanation, Field, Filter, FilterError, Match, MatchError, Matched, Unmatched};
-pub use object::EventObject;
+pub use object::{EventObject, last_seen};
 pub use position::{Generation, Position};
 pub use record::{Header, NotAnEvent, Record, RecordId};
 pub use resource_version::{InvalidResourceVersion, ResourceVersion};

@@ -73,13 +73,13 @@ impl EventObject {
     /// The text at a JSON pointer (RFC 6901), or "".
     #[must_use]
     pub fn text(&self, pointer: &str) -> &str {
-        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.at(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// A label of the event itself, or "".
     #[must_use]
     pub fn label(&self, key: &str) -> &str {
-        let labels = self.0.pointer("/metadata/labels");
+        let labels = self.at("/metadata/labels");
         labels.and_then(|labels| labels.get(key)).and_then(Value::as_str).unwrap_or_default()
     }
 
@@ -109,8 +109,7 @@ impl EventObject {
     /// How often the thing happened: the series' count, or the event's, or 1.
     #[must_use]
     pub fn count(&self) -> u64 {
-        let at =
-            |pointer| self.0.pointer(pointer).and_then(Value::as_u64).filter(|count| *count > 0);
+        let at = |pointer| self.at(pointer).and_then(Value::as_u64).filter(|count| *count > 0);
         at("/series/count").or_else(|| at("/count")).unwrap_or(1)
     }
 
@@ -141,18 +140,41 @@ impl EventObject {
         Self(event)
     }
 
+    /// The value at a JSON pointer. `Value::pointer` makes two copies of every name to look for escapes in it; none of
+    /// ours has one.
+    fn at(&self, pointer: &str) -> Option<&Value> {
+        let names = pointer.strip_prefix('/').filter(|names| !names.contains('~'));
+        let Some(names) = names else { return self.0.pointer(pointer) };
+        let mut value = &self.0;
+        for name in names.split('/') {
+            value = match value {
+                Value::Object(object) => object.get(name)?,
+                // It has numbers for names.
+                Value::Array(_) => return self.0.pointer(pointer),
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+
     /// When the thing last happened.
     ///
     /// The later of `series.lastObservedTime` and `lastTimestamp`, else `eventTime`, `firstTimestamp`,
     /// `metadata.creationTimestamp`. Never the wall clock: a redelivery must carry the same time.
     #[must_use]
     pub fn last_seen(&self) -> Option<Timestamp> {
-        self.time("/series/lastObservedTime")
-            .max(self.time("/lastTimestamp"))
-            .or_else(|| self.time("/eventTime"))
-            .or_else(|| self.time("/firstTimestamp"))
-            .or_else(|| self.time("/metadata/creationTimestamp"))
+        last_seen(|pointer| self.text(pointer))
     }
+}
+
+/// [`EventObject::last_seen`] of an event whose texts at JSON pointers are these.
+pub fn last_seen<'a>(text: impl Fn(&'static str) -> &'a str) -> Option<Timestamp> {
+    let time = |pointer| text(pointer).parse::<Timestamp>().ok();
+    time("/series/lastObservedTime")
+        .max(time("/lastTimestamp"))
+        .or_else(|| time("/eventTime"))
+        .or_else(|| time("/firstTimestamp"))
+        .or_else(|| time("/metadata/creationTimestamp"))
 }
 
 #[cfg(test)]
@@ -168,6 +190,18 @@ mod tests {
         assert_eq!(object(r#"{"count":3,"series":{"count":7}}"#).count(), 7);
         assert_eq!(object(r#"{"count":3,"series":null}"#).count(), 3);
         assert_eq!(object(r#"{"count":0}"#).count(), 1);
+    }
+
+    #[test]
+    fn a_pointer_finds_what_the_standard_says() {
+        let value = json!({"a": {"b": ["x", {"c": "y"}], "": "z", "d/e": "w", "n": null}, "": "v"});
+        let object = EventObject::from_value(value.clone());
+        for pointer in [
+            "", "/", "/a", "/a/", "/a/b", "/a/b/0", "/a/b/1/c", "/a/b/01", "/a/b/2", "/a/b/-",
+            "/a/d~1e", "/a/n", "/a/n/x", "/a/b/0/x", "/x", "/x/y", "a", "a/b",
+        ] {
+            assert_eq!(object.at(pointer), value.pointer(pointer), "{pointer:?}");
+        }
     }
 
     #[test]

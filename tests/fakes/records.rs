@@ -4,8 +4,13 @@ use jiff::Timestamp;
 use kube_event_relay::event::{Generation, Position, Record, StreamId};
 use serde_json::json;
 
-/// A record of a pod's event with this version and message.
+/// A record of a pod's event with this version and message. It happened long ago.
 pub fn record(resource_version: u64, message: &str) -> Record {
+    record_at(resource_version, message, "2024-05-01T02:00:00Z".parse().expect("a time"))
+}
+
+/// The same, of an event that happened then.
+pub fn record_at(resource_version: u64, message: &str, happened: Timestamp) -> Record {
     let event = json!({
         "metadata": {
             "name": "web.17a3", "namespace": "shop", "uid": "u-1",
@@ -15,7 +20,7 @@ pub fn record(resource_version: u64, message: &str) -> Record {
         "reason": "BackOff",
         "message": message,
         "type": "Warning",
-        "lastTimestamp": "2024-05-01T02:00:00Z",
+        "lastTimestamp": happened,
         "count": 3,
     });
     let (resource_version, header, body) =

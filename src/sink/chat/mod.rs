@@ -25,6 +25,7 @@ mod wecom;
 mod wecom_robot;
 
 pub(super) use dingtalk::KIND as DINGTALK;
+#[cfg(test)]
 pub(super) use eventer::go_json;
 pub(super) use feishu::KIND as FEISHU;
 pub(super) use slack::KIND as SLACK;

@@ -183,8 +183,8 @@ impl Session {
     fn send_portion(&mut self, batch: &[Record], form: &Form) -> bool {
         for record in batch.iter().skip(self.under_way.len()).take(PORTION) {
             let id = record.id(&form.cluster);
-            let state = match form.message(record) {
-                Ok(message) => match self.produce(self.under_way.len(), &message, form) {
+            let state = match form.message(record, id) {
+                Ok(message) => match self.produce(self.under_way.len(), message, form) {
                     Ok(()) => State::Waiting,
                     // What is under way makes room.
                     Err(Code::QueueFull) if self.waiting > 0 => return false,
@@ -199,13 +199,13 @@ impl Session {
     }
 
     fn send_again(&mut self, place: usize, attempt: Attempt, record: &Record, form: &Form) {
-        let state = match form.message(record) {
+        let state = match form.message(record, record.id(&form.cluster)) {
             Ok(mut message) => {
                 if attempt == Attempt::Now {
                     self.too_old = self.too_old.max(message.time);
                 }
                 message.time = self.accepted_time(message.time);
-                match self.produce(place, &message, form) {
+                match self.produce(place, message, form) {
                     Ok(()) => State::Waiting,
                     Err(code) => State::Reported(Some(code)),
                 }
@@ -225,13 +225,13 @@ impl Session {
         if time <= self.too_old { now } else { time.min(now) }
     }
 
-    fn produce(&self, place: usize, message: &Message, form: &Form) -> Result<(), Code> {
+    fn produce(&self, place: usize, message: Message, form: &Form) -> Result<(), Code> {
         let Some(producer) = &self.producer else { return Err(Code::Fatal) };
         let record = BaseRecord::with_opaque_to(&form.topic, self.first + place)
             .key(&message.key)
             .payload(&message.value)
             .timestamp(self.accepted_time(message.time))
-            .headers(message.headers.clone());
+            .headers(message.headers);
         producer
             .send(record)
             .map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(Code::InvalidArgument))

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use prost::Message;
 
+use crate::event::Record;
 use crate::event::render::{Notice, cut};
-use crate::event::{EventObject, Record};
 use crate::sink::eventer_json;
 
 /// Several logs with what they have in common.
@@ -77,7 +77,7 @@ impl LogGroup {
 fn log(record: &Record, fields: &Fields, now: Timestamp) -> Log {
     let event = record.event();
     let text = |pointer: &str| event.text(pointer).to_owned();
-    let whole = eventer_json::indented(&EventObject::from_value(event.value().clone()));
+    let whole = eventer_json::indented(&event);
     let mut contents = vec![
         content("eventId", cut(&whole, VALUE_LIMIT).into_owned()),
         content("hostname", text("/source/host")),

@@ -6,15 +6,24 @@
 //! Source: kube-eventer's sinks, and `Event` and `ObjectMeta` in `k8s.io/api` and `k8s.io/apimachinery`. One
 //! thing is missing: `managedFields`, which the log does not keep.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod oracle;
+mod tree;
+mod writer;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::ser::PrettyFormatter;
-use serde_json::{Map, Serializer, Value};
 
-use super::chat::go_json;
+pub(super) use self::tree::Tree;
+use self::writer::Writer;
+pub(super) use self::writer::{Place, escape};
 use crate::event::EventObject;
+
+/// Room for most events.
+const USUAL_LENGTH: usize = 2 << 10;
+
+/// Times as Go writes them, zeros for digits.
+const SECONDS: &str = "0000-00-00T00:00:00Z";
+const MICROS: &str = "0000-00-00T00:00:00.000000Z";
 
 /// What a key holds.
 #[derive(Clone, Copy)]
@@ -116,59 +125,109 @@ const SERIES: &[Key] =
 
 /// The event with one space of indentation per level.
 pub(super) fn indented(event: &EventObject) -> String {
-    let value = Value::Object(fields(event.value(), EVENT));
-    let mut bytes = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b" "));
-    // Writing a JSON value to memory cannot fail, and gives UTF-8.
-    let _written = value.serialize(&mut serializer).is_ok();
-    go_json(&String::from_utf8_lossy(&bytes))
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    write_indented(&Tree::of(event.value()), Place::Document, &mut text);
+    text
 }
 
-fn fields(value: &Value, keys: &[Key]) -> Map<String, Value> {
-    let mut fields = Map::new();
-    for Key { name, shape, always } in keys {
-        let found = value.get(name).filter(|value| !value.is_null());
-        let shown = found.and_then(|value| shown(value, *shape));
-        let shown = shown.or_else(|| always.then(|| empty(*shape)));
-        fields.extend(shown.map(|value| ((*name).to_owned(), value)));
-    }
-    fields
+/// Appends the same, or what it is inside of a JSON text.
+pub(super) fn write_indented(event: &Tree<'_>, place: Place, out: &mut String) {
+    fields(&mut Writer::new(out, place), event, EVENT);
 }
 
-/// What Go shows of a value; nothing when it is empty, or no value of this shape.
-fn shown(value: &Value, shape: Shape) -> Option<Value> {
-    match shape {
-        Text => value.as_str().filter(|text| !text.is_empty()).map(Value::from),
-        Number => value.as_i64().filter(|number| *number != 0).map(Value::from),
-        Flag => value.as_bool().map(Value::from),
-        Seconds => time(value, "%Y-%m-%dT%H:%M:%SZ"),
-        Micros => time(value, "%Y-%m-%dT%H:%M:%S%.6fZ"),
-        Texts => {
-            let sorted: BTreeMap<_, _> = value.as_object()?.iter().collect();
-            (!sorted.is_empty()).then(|| {
-                sorted.into_iter().map(|(key, text)| (key.clone(), text.clone())).collect()
-            })
-        }
-        List => value.as_array().filter(|list| !list.is_empty()).cloned().map(Value::Array),
-        Struct(keys) => value.is_object().then(|| Value::Object(fields(value, keys))),
-        Structs(keys) => {
-            let list = value.as_array().filter(|list| !list.is_empty())?;
-            Some(list.iter().map(|value| Value::Object(fields(value, keys))).collect())
+fn fields(writer: &mut Writer<'_>, value: &Tree<'_>, keys: &[Key]) {
+    writer.open('{');
+    for key in keys {
+        let found = value.get(key.name).filter(|value| **value != Tree::Null);
+        let shown = found.and_then(|value| show(writer, value, key));
+        if shown.is_none() && key.always {
+            writer.key(key.name);
+            empty(writer, key.shape);
         }
     }
+    writer.close('}');
 }
 
-fn time(value: &Value, format: &str) -> Option<Value> {
-    let time: Timestamp = value.as_str()?.parse().ok()?;
-    Some(time.strftime(format).to_string().into())
+/// Writes what Go shows of a value; nothing when it is empty, or no value of this shape.
+fn show(writer: &mut Writer<'_>, value: &Tree<'_>, Key { name, shape, .. }: &Key) -> Option<()> {
+    match (shape, value) {
+        (Text, Tree::Text(text)) if !text.is_empty() => {
+            writer.key(name);
+            writer.text(text);
+        }
+        (Number, Tree::Number(number)) => {
+            let number = number.as_i64().filter(|number| *number != 0)?;
+            writer.key(name);
+            writer.plain(number);
+        }
+        (Flag, Tree::Flag(flag)) => {
+            writer.key(name);
+            writer.plain(flag);
+        }
+        (Seconds, Tree::Text(text)) => time(writer, name, text, SECONDS, "%Y-%m-%dT%H:%M:%SZ")?,
+        (Micros, Tree::Text(text)) => time(writer, name, text, MICROS, "%Y-%m-%dT%H:%M:%S%.6fZ")?,
+        (Texts, Tree::Object(pairs)) if !pairs.is_empty() => {
+            let mut sorted = Tree::pairs(pairs);
+            sorted.sort_unstable_by_key(|(key, _)| *key);
+            writer.key(name);
+            writer.pairs(sorted);
+        }
+        (List, Tree::List(list)) if !list.is_empty() => {
+            writer.key(name);
+            writer.value(value);
+        }
+        (Struct(keys), Tree::Object(_)) => {
+            writer.key(name);
+            fields(writer, value, keys);
+        }
+        (Structs(keys), Tree::List(list)) if !list.is_empty() => {
+            writer.key(name);
+            structs(writer, list, keys);
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
-/// What Go shows of an empty value that is not left out.
-fn empty(shape: Shape) -> Value {
+fn structs(writer: &mut Writer<'_>, list: &[Tree<'_>], keys: &[Key]) {
+    writer.open('[');
+    for value in list {
+        writer.item();
+        fields(writer, value, keys);
+    }
+    writer.close(']');
+}
+
+/// Writes a time, which most often is in the wanted form already.
+fn time(writer: &mut Writer<'_>, name: &str, text: &str, form: &str, format: &str) -> Option<()> {
+    let time: Timestamp = text.parse().ok()?;
+    writer.key(name);
+    if has_form(text, form) {
+        writer.text(text);
+    } else {
+        writer.text(&time.strftime(format).to_string());
+    }
+    Some(())
+}
+
+/// Whether a valid time is written like this, with digits for the zeros.
+fn has_form(text: &str, form: &str) -> bool {
+    /// Of the second, which is 60 in a leap second. Go has none.
+    const TENS: usize = "0000-00-00T00:00:".len();
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(|(byte, wanted)| match wanted {
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == wanted,
+        })
+        && text.as_bytes().get(TENS) != Some(&b'6')
+}
+
+/// Writes what Go shows of an empty value that is not left out.
+fn empty(writer: &mut Writer<'_>, shape: Shape) {
     match shape {
-        Text => "".into(),
-        Struct(keys) => Value::Object(fields(&Value::Null, keys)),
-        _ => Value::Null,
+        Text => writer.text(""),
+        Struct(keys) => fields(writer, &Tree::Null, keys),
+        _ => writer.value(&Tree::Null),
     }
 }
 
