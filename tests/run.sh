@@ -42,6 +42,9 @@ step "format"
 cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --all-features -- -D warnings
+step "the program alone"
+# Features that only tests switch on are no help to whoever builds it.
+cargo check --bins
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 
