@@ -21,7 +21,7 @@ oldest_java=17
 say() { echo "tests/rig/kafka/build.sh: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-wanted_stamp() { (cd "$here" && cat build.sh Orders.java) | sha256sum | cut -d' ' -f1; }
+wanted_stamp() { (cd "$here" && cat build.sh ../java.sh Orders.java) | sha256sum | cut -d' ' -f1; }
 
 is_current() {
     [[ -f $output/server/stamp && $(<"$output/server/stamp") == "$(wanted_stamp)" && -x $(<"$output/server/java") ]]
@@ -35,41 +35,12 @@ if ! flock --nonblock 9; then
 fi
 ! is_current || exit 0
 
-install() { # PACKAGE ...
-    command -v apt-get >/dev/null || return 1
-    local as_root=()
-    if [[ $(id -u) -ne 0 ]]; then
-        command -v sudo >/dev/null && sudo --non-interactive true 2>/dev/null || return 1
-        as_root=(sudo --non-interactive)
-    fi
-    say "installing the distribution's $*"
-    # 9>&-: no helper that apt starts may inherit, and so keep, the lock.
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c '
-        apt-get install -qq -y --no-upgrade --no-install-recommends "$@" ||
-        { apt-get update -qq && apt-get install -qq -y --no-upgrade --no-install-recommends "$@"; }
-    ' sh "$@" >&2 9>&-
-}
-
-java_version() { "$1/javac" -version 2>&1 | sed -nE 's/^javac ([0-9]+).*/\1/p'; }
-
-# The folder with the first java and javac that are recent enough.
-find_java() {
-    local folder version
-    for folder in "$(dirname "$(command -v javac || echo /nowhere/javac)")" "${JAVA_HOME:-/nowhere}/bin" /usr/lib/jvm/*/bin; do
-        [[ -x $folder/javac && -x $folder/java ]] || continue
-        version=$(java_version "$folder")
-        if [[ -n $version && $version -ge $oldest_java ]]; then
-            echo "$folder"
-            return
-        fi
-    done
-}
-
-command -v mvn >/dev/null || install maven || fail "mvn is missing: run 'apt-get install maven' as root"
-java=$(find_java)
+# shellcheck source=tests/rig/java.sh
+source "$here/../java.sh"
+java=$(find_java "$oldest_java" 99)
 if [[ -z $java ]]; then
     install default-jdk-headless || fail "a JDK is missing: run 'apt-get install default-jdk-headless' as root"
-    java=$(find_java)
+    java=$(find_java "$oldest_java" 99)
 fi
 [[ -n $java ]] || fail "no JDK from $oldest_java on"
 

@@ -34,7 +34,7 @@ versions_of() { # SERVER
     esac
 }
 
-wanted_stamp() { (cd "$here" && cat build.sh Launcher.java) | sha256sum | cut -d' ' -f1; }
+wanted_stamp() { (cd "$here" && cat build.sh ../java.sh Launcher.java) | sha256sum | cut -d' ' -f1; }
 
 is_current() {
     [[ -f $output/$1/stamp && $(<"$output/$1/stamp") == "$(wanted_stamp)" && -x $(<"$output/$1/java") ]]
@@ -54,37 +54,8 @@ for server in "$@"; do
 done
 [[ ${#stale[@]} -gt 0 ]] || exit 0
 
-install() { # PACKAGE ...
-    command -v apt-get >/dev/null || return 1
-    local as_root=()
-    if [[ $(id -u) -ne 0 ]]; then
-        command -v sudo >/dev/null && sudo --non-interactive true 2>/dev/null || return 1
-        as_root=(sudo --non-interactive)
-    fi
-    say "installing the distribution's $*"
-    # 9>&-: no helper that apt starts may inherit, and so keep, the lock.
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c '
-        apt-get install -qq -y --no-upgrade --no-install-recommends "$@" ||
-        { apt-get update -qq && apt-get install -qq -y --no-upgrade --no-install-recommends "$@"; }
-    ' sh "$@" >&2 9>&-
-}
-
-java_version() { "$1/javac" -version 2>&1 | sed -nE 's/^javac ([0-9]+).*/\1/p'; }
-
-# The folder with the first java and javac between two versions.
-find_java() { # OLDEST NEWEST
-    local folder version
-    for folder in "$(dirname "$(command -v javac || echo /nowhere/javac)")" "${JAVA_HOME:-/nowhere}/bin" /usr/lib/jvm/*/bin; do
-        [[ -x $folder/javac && -x $folder/java ]] || continue
-        version=$(java_version "$folder")
-        if [[ -n $version && $version -ge $1 && $version -le $2 ]]; then
-            echo "$folder"
-            return
-        fi
-    done
-}
-
-command -v mvn >/dev/null || install maven || fail "mvn is missing: run 'apt-get install maven' as root"
+# shellcheck source=tests/rig/java.sh
+source "$here/../java.sh"
 
 dependency() { # GROUP ARTIFACT VERSION
     echo "<dependency><groupId>$1</groupId><artifactId>$2</artifactId><version>$3</version></dependency>"
