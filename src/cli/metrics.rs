@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::exit::Failure;
-use super::output::{self, Palette, Table, Tone};
+use super::output::{self, PageFormat, Palette, Table, Tone};
 use crate::telemetry::{MetricDescription, Metrics};
 
 /// Arguments of `metrics`.
@@ -13,15 +13,7 @@ use crate::telemetry::{MetricDescription, Metrics};
 pub(super) struct MetricsArgs {
     /// A table for people, JSON for programs, or the page docs/metrics.md
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
-    output: Form,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Form {
-    #[default]
-    Table,
-    Json,
-    Markdown,
+    output: PageFormat,
 }
 
 /// Runs the command and prints its result.
@@ -29,9 +21,9 @@ pub(super) fn run(args: &MetricsArgs) -> Result<(), Failure> {
     let metrics = Metrics::new();
     let families = metrics.catalog();
     let text = match args.output {
-        Form::Json => output::json(&families).map_err(Failure::failed)?,
-        Form::Markdown => markdown(families),
-        Form::Table => table(families),
+        PageFormat::Json => output::json(&families).map_err(Failure::failed)?,
+        PageFormat::Markdown => markdown(families),
+        PageFormat::Table => table(families),
     };
     output::print(&text).map_err(Failure::failed)
 }

@@ -61,7 +61,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show what a relay is doing: its source, its log, its sinks
     Status(status::StatusArgs),
-    /// Show how far sinks have got, and move, pause or resume them
+    /// Show how far sinks have got; move, pause, resume or replay them
     Cursor(cursor::CursorArgs),
     /// Show what sinks have refused for good, retry or discard it
     DeadLetter(dead_letter::DeadLetterArgs),

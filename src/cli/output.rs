@@ -18,6 +18,18 @@ pub struct OutputArgs {
     pub output: Format,
 }
 
+/// A form of output of what is also a page of the documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PageFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// The page.
+    Markdown,
+}
+
 /// A form of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {

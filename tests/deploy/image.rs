@@ -196,6 +196,7 @@ fn only_the_volume_is_writable(relay: &Relay) {
 /// The binary is static, and small enough with all that comes along.
 #[test]
 fn the_static_binary_needs_nothing() {
+    // Without it this shows nothing: it is too dear to be built for every run of the tests.
     let Some(binary) = static_binary() else { return };
     let kind = fs::read(&binary).expect("the binary");
     let interpreter = String::from_utf8_lossy(&kind[..4096]).contains("ld-linux");

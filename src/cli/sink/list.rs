@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::exit::Failure;
-use crate::cli::output::{self, Palette, Table, Tone};
+use crate::cli::output::{self, PageFormat, Palette, Table, Tone};
 use crate::sink::OptionDescription;
 use crate::sink::registry::{self, KINDS, Kind};
 
@@ -19,15 +19,7 @@ pub(super) struct ListArgs {
     kind: Option<String>,
     /// A table for people, JSON for programs, or the page docs/sinks.md
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
-    output: Form,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Form {
-    #[default]
-    Table,
-    Json,
-    Markdown,
+    output: PageFormat,
 }
 
 /// A kind, for programs.
@@ -46,10 +38,12 @@ pub(super) fn run(args: &ListArgs) -> Result<(), Failure> {
     let one = one.map_err(|error| Failure::Usage(error.to_string()))?;
     let kinds: Vec<&Kind> = one.map_or_else(|| KINDS.iter().collect(), |kind| vec![kind]);
     let text = match args.output {
-        Form::Json => output::json(&kinds.iter().map(|kind| describe(kind)).collect::<Vec<_>>())
-            .map_err(Failure::failed)?,
-        Form::Markdown => markdown(&kinds),
-        Form::Table => match one {
+        PageFormat::Json => {
+            output::json(&kinds.iter().map(|kind| describe(kind)).collect::<Vec<_>>())
+                .map_err(Failure::failed)?
+        }
+        PageFormat::Markdown => markdown(&kinds),
+        PageFormat::Table => match one {
             Some(kind) => options(kind),
             None => list(&kinds),
         },
