@@ -99,7 +99,7 @@ async fn serve(config: Config, file: Option<ConfigFile>) -> Result<(), RunError>
     // Last, so that health and metrics can be seen while the relay drains.
     admin_stop.cancel();
     if let Some(Err(error)) = OptionFuture::from(serving).await {
-        tracing::error!(%error, "The admin server failed.");
+        tracing::error!(%error, "the admin server failed");
     }
     Ok(outcome?)
 }

@@ -104,7 +104,7 @@ impl State {
                 let aside = move_aside(&path)?;
                 tracing::error!(
                     kept_as = %aside.display(), reason,
-                    "the state database is damaged; cursors are taken from their second copy, dead letters are in the damaged one."
+                    "the state database is damaged; cursors are taken from their second copy, dead letters are in the damaged one"
                 );
                 let mut memory = Memory::default();
                 memory.merge(copy);
@@ -116,7 +116,7 @@ impl State {
                     Ok(copy) => memory.merge(copy),
                     Err(error @ LogError::NewerEntry { .. }) => return Err(error),
                     Err(error) => {
-                        tracing::warn!(%error, "the second copy of the cursors cannot be read; the first is whole.");
+                        tracing::warn!(%error, "the second copy of the cursors cannot be read; the first is whole");
                     }
                 }
                 (memory, database)
@@ -364,7 +364,7 @@ impl Memory {
         tracing::warn!(
             database = self.revision,
             copy = copy.revision,
-            "the state database has lost its last changes; cursors are taken from their second copy."
+            "the state database has lost its last changes; cursors are taken from their second copy"
         );
         for line in copy.cursors {
             let Some(cursor) = line.cursor() else { continue };

@@ -79,19 +79,19 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
         let failed = match &committed {
             Ok(()) => {
                 if was_full {
-                    tracing::info!("the volume has room again; cursors are durable.");
+                    tracing::info!("the volume has room again; cursors are durable");
                 }
                 false
             }
             // Nothing is lost: the next commit tries again. Whoever asked is told that it is not durable.
             Err(LogError::Full { path }) => {
                 if !was_full {
-                    tracing::warn!(path = %path.display(), "the volume is full; cursors are kept in memory.");
+                    tracing::warn!(path = %path.display(), "the volume is full; cursors are kept in memory");
                 }
                 false
             }
             Err(error) => {
-                tracing::error!(%error, "the state cannot be made durable.");
+                tracing::error!(%error, "the state cannot be made durable");
                 shared.memory().failure = Some(error.clone());
                 true
             }
@@ -106,7 +106,7 @@ pub(super) fn run(shared: &Weak<Shared>, database: Database, requests: &Receiver
                 let fatal = trimmed.as_ref().err().filter(|error| !error.is_full()).cloned();
                 drop(answer.send(trimmed));
                 if let Some(error) = fatal {
-                    tracing::error!(%error, "dead letters cannot be removed.");
+                    tracing::error!(%error, "dead letters cannot be removed");
                     shared.memory().failure = Some(error);
                     return;
                 }
@@ -147,7 +147,7 @@ impl Writer {
             match (Copy { revision, cursors: lines.collect() }).write(shared.directory.path()) {
                 // It is the second copy: the first has just been synced.
                 Err(error) => {
-                    tracing::warn!(%error, "the second copy of the cursors cannot be written.");
+                    tracing::warn!(%error, "the second copy of the cursors cannot be written");
                 }
                 Ok(()) => self.copied_revision = revision,
             }

@@ -57,11 +57,11 @@ impl Inner {
         let aside = segment::quarantine_name(path);
         tracing::error!(
             stream = %self.id, segment = %path.display(), kept_as = %aside.display(), reason,
-            "a segment of the log is damaged; what the API server still has is read again."
+            "a segment of the log is damaged; what the API server still has is read again"
         );
         let moved = self.context.pool.take_away(path, || files::rename(path, &aside));
         if let Err(error) = moved {
-            tracing::error!(%error, "the damaged segment cannot be moved aside.");
+            tracing::error!(%error, "the damaged segment cannot be moved aside");
         }
         self.context.metrics.log().damaged_segments.inc();
         self.report(Gap { cause: cause_of(&aside), ..gap });

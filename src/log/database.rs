@@ -179,7 +179,7 @@ impl Database {
             files::sync_file(&blob.path())?;
         }
         if !blobs.is_empty() {
-            tracing::error!(path = %self.path.display(), "a value is larger than the limit that keeps it in the database.");
+            tracing::error!(path = %self.path.display(), "a value is larger than the limit that keeps it in the database");
             files::sync_directory(&folder)?;
         }
         Ok(())
@@ -210,7 +210,7 @@ impl Drop for Database {
         let db = self.db.take();
         // sled flushes when it is dropped and panics when that fails; nothing unsynced was promised to anyone.
         if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-            tracing::warn!(path = %self.path.display(), "closing the database failed.");
+            tracing::warn!(path = %self.path.display(), "closing the database failed");
         }
     }
 }
@@ -266,7 +266,7 @@ fn read_through(path: &Path, mut file: &File) -> Result<(), LogError> {
         match read() {
             Ok(()) => return Ok(()),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "reading failed; trying again.");
+                tracing::warn!(path = %path.display(), %error, "reading failed; trying again");
                 std::thread::sleep(READ_PAUSE);
             }
         }

@@ -162,7 +162,7 @@ fn lock(path: &Path, patience: Duration) -> Result<File, LogError> {
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
     if let Err(error) = noted {
         // The lock is what counts. On a full volume the reserve is given up only behind it.
-        tracing::warn!(path = %file_path.display(), %error, "cannot note who holds the lock.");
+        tracing::warn!(path = %file_path.display(), %error, "cannot note who holds the lock");
     }
     Ok(file)
 }

@@ -55,7 +55,7 @@ fn spawn() -> mpsc::Sender<Arc<Draft>> {
         }
     };
     if let Err(error) = std::thread::Builder::new().name("log-encoder".to_owned()).spawn(work) {
-        tracing::warn!(%error, "blocks are encoded by one thread: a second one cannot start.");
+        tracing::warn!(%error, "blocks are encoded by one thread: a second one cannot start");
     }
     drafts
 }

@@ -144,7 +144,7 @@ impl Reader {
         let said = std::mem::replace(&mut self.no_room, full).is_some();
         if self.no_room.is_some() {
             if !said {
-                tracing::warn!(stream = %self.stream.id, "the volume is full; reading waits for room.");
+                tracing::warn!(stream = %self.stream.id, "the volume is full; reading waits for room");
             }
             return Ok(None);
         }

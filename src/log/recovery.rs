@@ -126,7 +126,7 @@ impl Inner {
                 let aside = segment::unpublished_name(path);
                 tracing::warn!(
                     segment = %path.display(), kept_as = %aside.display(), reason,
-                    "a segment was being begun when the relay ended; nothing of it had been published."
+                    "a segment was being begun when the relay ended; nothing of it had been published"
                 );
                 files::rename(path, &aside)?;
             }
@@ -140,7 +140,7 @@ impl Inner {
         let listing = Listing::of(&self.path)?;
         listing.doomed.iter().try_for_each(|path| files::remove_doomed(path))?;
         for path in &listing.foreign {
-            tracing::warn!(path = %path.display(), "not a segment; left alone.");
+            tracing::warn!(path = %path.display(), "not a segment; left alone");
         }
         Ok(listing)
     }
@@ -157,7 +157,7 @@ impl Inner {
             if let Some(seal) = Seal::read(&path)? {
                 self.know(first, path, Some(seal));
             } else if let Some((segment, found)) = self.open_unsealed(&first, &path)? {
-                tracing::warn!(segment = %path.display(), "the seal of a segment is missing; it is written again.");
+                tracing::warn!(segment = %path.display(), "the seal of a segment is missing; it is written again");
                 drop(segment);
                 let seal = Seal::new(&found.last, found.head.first_sequence, found.last.written_at);
                 seal.write(&path)?;

@@ -85,7 +85,7 @@ impl Repair {
         let hole = &self.hole;
         tracing::warn!(
             stream = %self.stream.id, until = %hole.until, records = brought_back, missing,
-            "a damaged stretch of the log was read again from the API server."
+            "a damaged stretch of the log was read again from the API server"
         );
         let cause = format!(
             "a stretch of the log was damaged; {brought_back} of its {} records were read again from the API server",

@@ -63,7 +63,7 @@ impl Reserve {
             file.sync_all()
         });
         if let Err(error) = laid {
-            tracing::warn!(%error, "the volume gives no room for a reserve; a full volume will stop the relay.");
+            tracing::warn!(%error, "the volume gives no room for a reserve; a full volume will stop the relay");
             self.give_up();
         }
     }
@@ -73,7 +73,7 @@ impl Reserve {
         if let Err(error) = fs::remove_file(self.directory.join(BALLAST))
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, "the reserve cannot be given up.");
+            tracing::warn!(%error, "the reserve cannot be given up");
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) async fn when_there_is_room<T: Send + 'static>(
         let done = blocking(operation.clone()).await;
         let Err(LogError::Full { path }) = done else { return done };
         if waiting.is_none() {
-            tracing::warn!(path = %path.display(), "the volume is full; reading waits for room.");
+            tracing::warn!(path = %path.display(), "the volume is full; reading waits for room");
             waiting = Some(context.reserve.wait());
         }
         context.reserve.give_up();

@@ -101,7 +101,7 @@ impl Staging {
                 }
             }
             if waiting.is_none() {
-                tracing::warn!("the volume is nearly full; a list of events waits for room.");
+                tracing::warn!("the volume is nearly full; a list of events waits for room");
                 waiting = Some(context.reserve.wait());
             }
             context.reserve.give_up();

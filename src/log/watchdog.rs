@@ -58,13 +58,13 @@ fn spawn() {
         if let Some(operation) = running.operations.iter().find(overdue) {
             tracing::error!(
                 seconds = operation.limit.as_secs(),
-                "{} hangs; ending the process, a restart is safe.",
+                "{} hangs; ending the process, a restart is safe",
                 operation.what
             );
             std::process::abort();
         }
     };
     if let Err(error) = std::thread::Builder::new().name("log-watchdog".to_owned()).spawn(watch) {
-        tracing::error!(%error, "the watchdog of the log cannot start.");
+        tracing::error!(%error, "the watchdog of the log cannot start");
     }
 }

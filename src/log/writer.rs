@@ -67,7 +67,7 @@ impl Writer {
         loop {
             let mut group = intake.next(self.last.as_deref());
             if let Err(error) = self.commit(&mut group) {
-                tracing::error!(stream = %self.stream.id, %error, "the log stops.");
+                tracing::error!(stream = %self.stream.id, %error, "the log stops");
                 // Whoever waits for the group hears of it when the group is dropped, the cause first.
                 self.stream.fail(&error);
                 return;
@@ -103,7 +103,7 @@ impl Writer {
             self.wait_for_room()?;
             match self.try_store(drafts, &mut stored, evicted) {
                 Err(LogError::Full { path }) => {
-                    tracing::warn!(path = %path.display(), "the volume is full; intake waits.");
+                    tracing::warn!(path = %path.display(), "the volume is full; intake waits");
                     let context = self.stream.context.clone();
                     let _waiting = context.reserve.wait();
                     self.pause(&path)?;
@@ -221,11 +221,11 @@ impl Writer {
         }
         context.reserve.give_up();
         let _waiting = context.reserve.wait();
-        tracing::warn!("the volume is nearly full; intake waits for room.");
+        tracing::warn!("the volume is nearly full; intake waits for room");
         while !context.reserve.has_room() {
             self.pause(&self.stream.path)?;
         }
-        tracing::info!("the volume has room again; intake goes on.");
+        tracing::info!("the volume has room again; intake goes on");
         context.reserve.lay_down();
         Ok(())
     }

@@ -19,7 +19,7 @@ pub fn init_logs(verbosity: i32) {
         builder.json().flatten_event(true).try_init()
     };
     if let (Ok(()), Some(reason)) = (installed, refused) {
-        tracing::warn!(reason, "RUST_LOG is ignored because it cannot be read.");
+        tracing::warn!(reason, "RUST_LOG is ignored because it cannot be read");
     }
 }
 

@@ -72,10 +72,10 @@ pub async fn serve(
     tokio::select! {
         finished = server => {
             if let Err(error) = finished {
-                tracing::error!(%error, "The admin server stopped.");
+                tracing::error!(%error, "the admin server stopped");
             }
         }
-        () = overdue => tracing::debug!("Admin requests still in progress are dropped."),
+        () = overdue => tracing::debug!("admin requests still in progress are dropped"),
     }
 }
 

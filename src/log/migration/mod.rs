@@ -67,13 +67,13 @@ pub(super) fn run(directory: &Path, identity: &mut Identity) -> Result<&'static 
         }
     }
     for step in steps {
-        tracing::info!(directory = %directory.display(), format = step.format, step = step.name, "migrating: {}.", step.description);
+        tracing::info!(directory = %directory.display(), format = step.format, step = step.name, "migrating: {}", step.description);
         let mut pieces = 0;
         run_step(directory, identity, step, &mut |_| {
             pieces += 1;
             Ok(())
         })?;
-        tracing::info!(directory = %directory.display(), format = step.format, step = step.name, pieces, "migrated.");
+        tracing::info!(directory = %directory.display(), format = step.format, step = step.name, pieces, "migrated");
     }
     Ok(steps)
 }

@@ -79,7 +79,7 @@ impl TemplateSource {
                 tracing::warn!(
                     template = %place,
                     %cause,
-                    "The template of a body cannot be read again; the one read before is used."
+                    "the template of a body cannot be read again; the one read before is used"
                 );
                 last.due = due;
             }
