@@ -65,6 +65,7 @@ fn picture(theme: Theme, width: u32) -> std::path::PathBuf {
 async fn what_is_wrong_is_seen_in_both_themes_and_two_widths() {
     let bench = Bench::start().await;
     let url = bench.relay.admin_url().await;
+    bench.setup.clone().sink("{name: chat, kind: dingtlk}").write();
     let mut grounds = Vec::new();
     for (theme, width, height) in [
         (Theme::Light, 1280, 1600),
@@ -76,7 +77,9 @@ async fn what_is_wrong_is_seen_in_both_themes_and_two_widths() {
         browser.open(&url).await;
         browser.until("document.querySelectorAll('[data-sink]').length === 4").await;
         let summary = "document.getElementById('summary').textContent";
-        browser.until(&format!("{summary} === 'look at: sink oncall, sink pager'")).await;
+        browser
+            .until(&format!("{summary} === 'look at: configuration, sink oncall, sink pager'"))
+            .await;
         let of = |sink: &str| format!("document.querySelector('[data-sink={sink}]').innerText");
         for (sink, part) in [
             ("archive", "idle"),
@@ -88,6 +91,8 @@ async fn what_is_wrong_is_seen_in_both_themes_and_two_widths() {
             browser.until(&format!("{}.includes('{part}')", of(sink))).await;
         }
         browser.until("document.getElementById('streams').innerText.includes('live')").await;
+        let configuration = "document.getElementById('configuration-section')";
+        browser.until(&format!("{configuration}.innerText.includes('`dingtalk`')")).await;
         // Nothing sticks out of a phone's screen.
         let out =
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth";

@@ -114,6 +114,38 @@ async fn sinks_come_and_go_and_the_others_lose_nothing() {
     assert!(relay.terminate().await.success());
 }
 
+fn refusal(status: &Status) -> Option<&str> {
+    let refusal = status.configuration.as_ref()?.refusal.as_ref();
+    refusal.map(|refusal| refusal.reason.as_str())
+}
+
+/// The file is right, and something it needs comes later: nobody has to touch the file again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_waited_for() {
+    let cluster = Cluster::start().await;
+    let sink = Receiver::start();
+    let base =
+        Setup::new(cluster.folder(), cluster.kubeconfig_path()).webhook("one", &sink.url(), "");
+    let relay = base.relay().start();
+    status_when(&relay, |status| status.streams[0].live).await;
+    let template = cluster.folder().join("template");
+    let two = format!(
+        "{{name: two, kind: slack, options: {{url: \"{}\", template: {{file: \"{}\"}}}}}}",
+        sink.url(),
+        template.display()
+    );
+    base.sink(&two).write();
+    let status = status_when(&relay, |status| refusal(status).is_some()).await;
+    let reason = refusal(&status).expect("a reason");
+    assert!(reason.contains(template.to_str().expect("UTF-8")), "{reason}");
+    fs::write(&template, "{{ reason }}").expect("written");
+    status_when(&relay, |status| names(status) == ["one", "two"] && refusal(status).is_none())
+        .await;
+    let refused = |line: &&rig::Line| line.text.contains("the configuration is not taken over");
+    assert_eq!(relay.lines().iter().filter(refused).count(), 1, "told of once");
+    assert!(relay.terminate().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_file_changes_nothing() {
     let cluster = Cluster::start().await;
@@ -147,6 +179,8 @@ async fn a_bad_file_changes_nothing() {
         })
         .await;
     successful(0).await;
+    let status = status_when(&relay, |status| refusal(status).is_some()).await;
+    assert!(refusal(&status).expect("a reason").contains("did you mean `webhook`?"), "{status:?}");
     let refused = reload(&relay, &setup, &[]).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("did you mean `webhook`?"), "{}", refused.stderr);
@@ -159,6 +193,7 @@ async fn a_bad_file_changes_nothing() {
     mount.put(&two);
     status_when(&relay, |status| names(status) == ["one", "two"]).await;
     successful(1).await;
+    status_when(&relay, |status| refusal(status).is_none()).await;
     let unchanged = reload(&relay, &setup, &["--dry-run"]).await;
     let change: Change = serde_json::from_str(&unchanged.stdout).expect("JSON");
     assert_eq!(change.effect, "nothing changes");
@@ -170,5 +205,9 @@ async fn a_bad_file_changes_nothing() {
         .expect("a signal");
     status_when(&relay, |status| names(status) == ["one"]).await;
     relay.wait_for_line(PATIENCE, |line| line.contains("restart it for the rest")).await;
+    let waits = |status: &Status| {
+        status.configuration.as_ref().is_some_and(|file| file.needs_restart == ["cluster"])
+    };
+    status_when(&relay, waits).await;
     assert!(relay.terminate().await.success());
 }

@@ -47,6 +47,7 @@ impl StartingRelay {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: cluster.clone(),
             started_at: Some(*since),
+            configuration: None,
             log: LogStatus {
                 directory: data_dir.display().to_string(),
                 bytes: 0,
@@ -56,6 +57,7 @@ impl StartingRelay {
                 damaged_segments: 0,
                 full: true,
                 full_reason: Some(FullReason::Volume),
+                verifying: None,
             },
             streams: Vec::new(),
             sinks: Vec::new(),

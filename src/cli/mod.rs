@@ -17,6 +17,7 @@ mod metrics;
 mod migrate;
 mod moment;
 pub mod output;
+mod progress;
 mod reload;
 mod run;
 mod sink;

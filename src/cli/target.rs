@@ -1,6 +1,7 @@
 //! Which relay a command looks at: a running one over HTTP, or the directory of a stopped one.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -8,7 +9,7 @@ use crate::admin::{AdminToken, Client, ClientError, DEFAULT_SERVER};
 use crate::config::DATA_DIRECTORY_VARIABLE;
 use crate::cursor::AuditEntry;
 use crate::event::ResourceVersion;
-use crate::log::LogConfig;
+use crate::log::{LogConfig, Progress};
 use crate::relay::{
     self, CountQuery, CursorStatus, FoundRecord, LetterPage, LetterQuery, LetterView, LogStat,
     RecordCounts, RelayError, ReplayStatus, Status, Verification,
@@ -110,12 +111,17 @@ impl TargetArgs {
         cursors_in(self.status().await?, sink)
     }
 
-    /// Looks for damage. `scratch` is where copies of a stopped relay's segments are made.
-    pub async fn verify(&self, scratch: PathBuf) -> Result<Verification, ReadError> {
+    /// Looks for damage. `scratch` is where copies of a stopped relay's segments are made, and `progress` is
+    /// how far that is.
+    pub async fn verify(
+        &self,
+        scratch: PathBuf,
+        progress: Arc<Progress>,
+    ) -> Result<Verification, ReadError> {
         let Some(directory) = self.data_dir.clone() else {
             return Ok(self.client()?.verify().await?);
         };
-        let look = move || relay::offline_verification(&directory, &scratch);
+        let look = move || relay::offline_verification(&directory, &scratch, &progress);
         Ok(tokio::task::spawn_blocking(look).await??)
     }
 

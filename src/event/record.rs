@@ -73,6 +73,12 @@ impl Record {
         Ok((resource_version, Header::of(&object), Bytes::from(object.to_json())))
     }
 
+    /// How log lines and the command line name it: `STREAM/GENERATION.RV`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.stream, self.position)
+    }
+
     /// The identity of this record for the idempotency mechanism of a sink.
     #[must_use]
     pub fn id(&self, cluster: &str) -> RecordId {

@@ -70,7 +70,8 @@ pub(crate) use segment::TUNING as SEGMENT_TUNING;
 pub use staging::Staging;
 pub use stream::Stream;
 pub use verify::{
-    Damage, Inspection, Scratch, StreamFindings, Tally, VerifyError, streams_at_rest,
+    Damage, Inspection, Looking, Progress, Scratch, StreamFindings, Tally, VerifyError,
+    streams_at_rest,
 };
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::outflows::Outflows;
 use super::overview::overview;
 use super::shared::Shared;
-use super::status::Status;
+use super::status::{ConfigurationStatus, Status};
 use crate::telemetry::Metrics;
 
 /// Housekeeping comes around every second; after so long without, something is stuck for good.
@@ -52,6 +52,11 @@ impl RelayHandle {
             return Ok(());
         }
         Err(format!("housekeeping has not come around for {} s", age / 1000))
+    }
+
+    /// Shows in the status what became of the configuration file.
+    pub fn show_configuration(&self, configuration: ConfigurationStatus) {
+        self.shared.set_configuration(configuration);
     }
 
     /// All metrics.

@@ -57,8 +57,8 @@ pub use replay::{ReplayState, ReplayStatus, ReplayedRange};
 pub use shutdown::shutdown_on_signals;
 pub use starting::Starting;
 pub use status::{
-    CursorStatus, FailureStatus, FullReason, GapStatus, LogStatus, LossStatus, SinkState,
-    SinkStatus, Status, StreamStatus,
+    ConfigurationRefusal, ConfigurationStatus, CursorStatus, FailureStatus, FullReason, GapStatus,
+    LogStatus, LossStatus, SinkState, SinkStatus, Status, StreamStatus, VerifyStatus,
 };
 pub use supervisor::{Relay, RelayConfig};
 pub use trial::try_sink;

@@ -96,6 +96,7 @@ async fn read_status(storage: &Storage, metrics: &Arc<Metrics>) -> Result<Status
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: String::new(),
         started_at: None,
+        configuration: None,
         log: log_status(storage.directory.path(), metrics, &survey),
         streams: survey
             .streams

@@ -7,7 +7,7 @@ use super::replay;
 use super::report::SinkReport;
 use super::shared::Shared;
 use super::status::{
-    CursorStatus, GapStatus, LogStatus, LossStatus, SinkStatus, Status, StreamStatus,
+    CursorStatus, GapStatus, LogStatus, LossStatus, SinkStatus, Status, StreamStatus, VerifyStatus,
 };
 use super::survey::{StreamSurvey, Survey};
 use crate::cursor::{Loss, State};
@@ -24,10 +24,15 @@ pub(crate) fn overview(shared: &Shared) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: shared.cluster.clone(),
         started_at: Some(shared.started_at),
+        configuration: shared.configuration(),
         log: LogStatus {
             max_bytes: shared.limits.max_bytes.0,
             full: full_reason.is_some(),
             full_reason,
+            verifying: shared
+                .verify_progress
+                .get()
+                .map(|(segments_read, segments)| VerifyStatus { segments_read, segments }),
             ..log_status(shared.directory.path(), &shared.metrics, &survey)
         },
         streams: watched
@@ -76,6 +81,7 @@ pub(crate) fn log_status(
         damaged_segments: metrics.log().damaged_segments.get(),
         full: false,
         full_reason: None,
+        verifying: None,
     }
 }
 

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::observer::StreamReport;
 use super::report::{Identity, SinkReport};
-use super::status::FullReason;
+use super::status::{ConfigurationStatus, FullReason};
 use super::storage::place_new_sinks;
 use crate::cursor::State;
-use crate::log::{DataDirectory, Log, LogConfig, LogError, Stream};
+use crate::log::{DataDirectory, Log, LogConfig, LogError, Progress, Stream};
 use crate::telemetry::Metrics;
 
 /// A running relay, as its parts see it.
@@ -41,8 +41,12 @@ pub(crate) struct Shared {
     pub(crate) beat: Beat,
     /// Which limit the log has reached while intake waits.
     pub(crate) full: Mutex<Option<FullReason>>,
+    /// What became of the configuration file, when there is one.
+    pub(crate) configuration: Mutex<Option<ConfigurationStatus>>,
     /// Held by whoever looks through the log for damage.
     pub(crate) verifying: Mutex<()>,
+    /// How far they are.
+    pub(crate) verify_progress: Progress,
     /// Who may search the log for an operator.
     pub(crate) searching: Arc<Semaphore>,
     /// Whether the relay is on its way out.
@@ -121,6 +125,17 @@ impl Shared {
     /// Intake is closed for this reason now, or open. Returns what it was.
     pub(crate) fn set_full(&self, full: Option<FullReason>) -> Option<FullReason> {
         std::mem::replace(&mut *self.lock_full(), full)
+    }
+
+    /// What became of the configuration file.
+    pub(crate) fn configuration(&self) -> Option<ConfigurationStatus> {
+        self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something has become of the configuration file.
+    pub(crate) fn set_configuration(&self, configuration: ConfigurationStatus) {
+        let mut known = self.configuration.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(configuration);
     }
 
     fn lock_full(&self) -> MutexGuard<'_, Option<FullReason>> {

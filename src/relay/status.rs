@@ -16,12 +16,39 @@ pub struct Status {
     pub cluster: String,
     /// When the process started; absent when a stopped relay's directory was read.
     pub started_at: Option<Timestamp>,
+    /// The configuration file, when the relay runs with one; unknown of a stopped relay.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationStatus>,
     /// The log on disk.
     pub log: LogStatus,
     /// Every stream.
     pub streams: Vec<StreamStatus>,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
+}
+
+/// The configuration file of a running relay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigurationStatus {
+    /// Where it is.
+    pub path: String,
+    /// When it was last taken over.
+    pub taken_over_at: Timestamp,
+    /// Why it is not taken over as it stands; what was taken over last stays in force.
+    pub refusal: Option<ConfigurationRefusal>,
+    /// Parts of it that have changed since the relay started, and need a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why the configuration file is not taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigurationRefusal {
+    /// What is wrong, and where.
+    pub reason: String,
+    /// Since when the file has not been taken over.
+    pub since: Timestamp,
 }
 
 /// The log on disk.
@@ -45,6 +72,19 @@ pub struct LogStatus {
     /// Which limit it has reached, when it is full.
     #[serde(default)]
     pub full_reason: Option<FullReason>,
+    /// How far somebody is who looks for damage, if anybody does.
+    #[serde(default)]
+    pub verifying: Option<VerifyStatus>,
+}
+
+/// How far somebody is who looks for damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifyStatus {
+    /// Segments that were read.
+    pub segments_read: u64,
+    /// Segments there are.
+    pub segments: u64,
 }
 
 /// Which limit a full log has reached.

@@ -123,7 +123,7 @@ fn wait_for_room(directory: &DataDirectory, starting: &Starting) -> Result<(), L
             return Err(error);
         }
         if starting.tell_waiting() {
-            tracing::error!(%error, "the log cannot be opened; the start waits for room.");
+            tracing::error!(%error, "the log cannot be opened; the start waits for room");
         }
         std::thread::sleep(ROOM_POLL);
     }

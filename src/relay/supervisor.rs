@@ -27,7 +27,7 @@ use super::storage::{Storage, place_new_sinks};
 use super::upstream::{ClusterConfigMaps, Upstream};
 use crate::cursor::DeadLettersConfig;
 use crate::event::StreamId;
-use crate::log::LogConfig;
+use crate::log::{LogConfig, Progress};
 use crate::setting::Span;
 use crate::sink::{SinkConfig, SinkContext, http_client};
 use crate::source::{Source, SourceConfig};
@@ -263,7 +263,9 @@ fn share(cluster: String, limits: LogConfig, storage: Storage, metrics: Arc<Metr
         started_at: Timestamp::now(),
         beat: Beat::new(),
         full: Mutex::new(None),
+        configuration: Mutex::new(None),
         verifying: Mutex::new(()),
+        verify_progress: Progress::default(),
         searching: searches(),
         stopping: AtomicBool::new(false),
     }

@@ -17,7 +17,8 @@ use super::offline::{refuse_other_formats, running};
 use super::verification::Verification;
 use crate::cursor::{StateFindings, state_at_rest};
 use crate::log::{
-    DirectoryAtRest, LogError, Scratch, Stream, StreamFindings, VerifyError, streams_at_rest,
+    DirectoryAtRest, LogError, Looking, Progress, Scratch, Stream, StreamFindings, VerifyError,
+    streams_at_rest,
 };
 
 /// Longest rest between two segments. On a disk that slow, shorter ones would not help others either.
@@ -50,7 +51,10 @@ impl RelayHandle {
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
         };
         let go_on = || !self.shared.is_stopping() && !stop.is_cancelled();
-        let streams = self.shared.all_streams().map(|stream| inspect(stream, go_on));
+        let streams: Vec<_> = self.shared.all_streams().collect();
+        let segments = streams.iter().map(|stream| stream.segments().len() as u64).sum();
+        let looking = self.shared.verify_progress.begin(segments);
+        let streams = streams.into_iter().map(|stream| inspect(stream, &looking, go_on));
         let streams = streams.collect::<Result<_, _>>()?;
         let state = self.shared.state.verify()?;
         Ok(Verification::new(self.shared.directory.path(), streams, state))
@@ -58,13 +62,18 @@ impl RelayHandle {
 }
 
 /// Looks through a stream, and rests as long as it works.
-fn inspect(stream: &Stream, go_on: impl Fn() -> bool) -> Result<StreamFindings, VerifyRefusal> {
+fn inspect(
+    stream: &Stream,
+    looking: &Looking<'_>,
+    go_on: impl Fn() -> bool,
+) -> Result<StreamFindings, VerifyRefusal> {
     let mut inspection = stream.inspect();
     loop {
         let begun = Instant::now();
         if !inspection.step()? {
             return Ok(inspection.finish()?);
         }
+        looking.step();
         sleep(begun.elapsed().min(REST_MAX));
         if !go_on() {
             return Err(VerifyRefusal::NotRunning);
@@ -74,13 +83,17 @@ fn inspect(stream: &Stream, go_on: impl Fn() -> bool) -> Result<StreamFindings, 
 
 /// Looks through what a stopped relay left behind. `scratch` is where copies of segments are made, one at
 /// a time. Blocking.
-pub fn offline_verification(path: &Path, scratch: &Path) -> Result<Verification, RelayError> {
+pub fn offline_verification(
+    path: &Path,
+    scratch: &Path,
+    progress: &Progress,
+) -> Result<Verification, RelayError> {
     refuse_other_formats(path)?;
     let directory = DirectoryAtRest::open(path).map_err(running)?;
     let look = || -> Result<_, VerifyError> {
         let scratch = Scratch::new(scratch, path)?;
         let StateFindings { copies, reached } = state_at_rest(&directory, &scratch)?;
-        let streams = streams_at_rest(&directory, &reached, &scratch)?;
+        let streams = streams_at_rest(&directory, &reached, &scratch, progress)?;
         Ok(Verification::new(path, streams, copies))
     };
     let verification = look()?;

@@ -41,8 +41,25 @@ function showLog(log) {
     ])));
 }
 
+/** Only when there is something to be done about it. */
+function showConfiguration(file) {
+  const { refusal = null, needsRestart = [] } = file ?? {};
+  const tone = refusal ? "bad" : "warning";
+  at("configuration-section").hidden = !refusal && !needsRestart.length;
+  if (!file) return;
+  at("configuration").replaceChildren(element("article", { class: `card ${tone}` },
+    element("div", { class: "title" }, element("h3", {}, file.path), badge(tone, refusal ? "not taken over" : "needs a restart")),
+    facts([
+      ["taken over", ago(file.takenOverAt)],
+      ["refused since", refusal ? ago(refusal.since) : null],
+      ["needs a restart", needsRestart.length ? needsRestart.join(", ") : null],
+    ]),
+    refusal ? element("p", { class: "cause" }, refusal.reason) : null));
+}
+
 function showSummary(status) {
   const troubles = [
+    ...(status.configuration?.refusal ? ["configuration"] : []),
     ...status.streams.filter((stream) => !stream.live).map((stream) => `stream ${stream.stream}`),
     ...status.sinks.filter((sink) => sinks.toneOf(sink) === "bad" || sink.state === "retrying").map((sink) => `sink ${sink.name}`),
     ...(status.log.full ? ["log full"] : []),
@@ -66,6 +83,7 @@ async function refresh() {
     return;
   }
   showSummary(status);
+  showConfiguration(status.configuration);
   showLog(status.log);
   showStreams(status.streams);
   sinks.remember(status.sinks);

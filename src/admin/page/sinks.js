@@ -51,7 +51,7 @@ function card(sink, refresh) {
       ["dead letters", sink.deadLetters ? count(sink.deadLetters) : null],
       ["lost", sink.lost ? count(sink.lost) : null],
       ["rate limit", sink.throttledUntil ? `opens ${until(sink.throttledUntil)}` : null],
-      ["failing", failure ? `since ${ago(failure.since)}, ${count(failure.attempts)} attempts` : null],
+      ["failing", failure ? `since ${ago(failure.since)}, ${count(failure.attempts)} ${failure.attempts === 1 ? "attempt" : "attempts"}` : null],
       ["next attempt", failure ? until(failure.nextAttemptAt) : null],
     ]),
     failure ? element("p", { class: "cause" }, failure.cause) : null,

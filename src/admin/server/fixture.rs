@@ -71,6 +71,7 @@ pub(in crate::admin) fn status() -> Status {
         version: "0.1.0".into(),
         cluster: "prod-eu".into(),
         started_at: "2026-01-02T00:00:00Z".parse().ok(),
+        configuration: None,
         log: LogStatus {
             directory: "/data".into(),
             bytes: 1,
@@ -80,6 +81,7 @@ pub(in crate::admin) fn status() -> Status {
             damaged_segments: 0,
             full: false,
             full_reason: None,
+            verifying: None,
         },
         streams: vec![StreamStatus {
             stream: "all-namespaces".into(),

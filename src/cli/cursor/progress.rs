@@ -1,19 +1,9 @@
 //! Waiting for a replay, with a bar on a terminal.
 
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use crate::admin::{Client, ClientError};
-use crate::cli::output;
 use crate::cli::status::replays;
+use crate::cli::{output, progress};
 use crate::relay::ReplayStatus;
-
-/// How often the relay is asked.
-const INTERVAL: Duration = Duration::from_millis(200);
-
-/// Columns of the bar.
-const BAR: &str = "{prefix} [{bar:40}] {pos} of {len} records, {msg}";
 
 /// Why the end of a replay was not seen.
 #[derive(Debug, thiserror::Error)]
@@ -28,23 +18,19 @@ pub(super) enum WaitError {
 
 /// Waits until a replay has ended. Standard error shows how far it is, when that is a terminal.
 pub(super) async fn wait(client: &Client, number: u64) -> Result<ReplayStatus, WaitError> {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template(BAR) {
-        bar.set_style(style);
-    }
-    bar.set_prefix(format!("replay {number}"));
+    let bar = progress::bar(&format!("replay {number}"), "records");
     loop {
         let all = client.replays().await?;
         let replay = all.into_iter().find(|replay| replay.number == number);
         let replay = replay.ok_or(WaitError::Unknown(number))?;
         bar.set_length(replay.total);
         bar.set_position(replay.done);
-        bar.set_message(replays::word(replay.state));
+        bar.set_message(format!(", {}", replays::word(replay.state)));
         if replay.state.has_ended() {
             bar.finish_and_clear();
             return Ok(replay);
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(progress::INTERVAL).await;
     }
 }
 

@@ -1,9 +1,6 @@
 //! `dead-letter retry` and `dead-letter discard`.
 
-use std::io::IsTerminal;
-
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::portions;
@@ -11,7 +8,7 @@ use crate::cli::exit::Failure;
 use crate::cli::moment::age;
 use crate::cli::output::{self, Format, OutputArgs, Palette, Table, Tone};
 use crate::cli::target::{ServerArgs, TargetArgs};
-use crate::cli::{confirm, order, wait_for};
+use crate::cli::{confirm, order, progress, wait_for};
 use crate::relay::{self, LetterChange, LetterOutcome, LetterSelection};
 use crate::setting::Span;
 
@@ -96,7 +93,8 @@ pub(super) fn retry(args: &RetryArgs) -> Result<(), Failure> {
     if chosen.dry_run {
         return print(&intended, *output);
     }
-    let bar = progress(intended.letters.len());
+    let bar = progress::bar("retry", "letters");
+    bar.set_length(intended.letters.len() as u64);
     let done = portions::all(
         &meant,
         |selection| ask(selection, false),
@@ -156,18 +154,6 @@ fn intended(
         selection.ids = intended.letters.iter().map(|letter| letter.id.to_string()).collect();
     }
     Ok((intended, selection))
-}
-
-fn progress(letters: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} letters, {eta} left");
-    let bar = ProgressBar::new(letters as u64);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 fn print(change: &LetterChange, output: OutputArgs) -> Result<(), Failure> {

@@ -1,13 +1,15 @@
 //! `log verify`: a page for people, JSON for programs, and one line with the exit code.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
 use crate::cli::exit::Failure;
 use crate::cli::output::{self, Format, OutputArgs, Palette, Table, Tone};
-use crate::cli::target::TargetArgs;
-use crate::cli::wait_for;
+use crate::cli::target::{ReadError, TargetArgs};
+use crate::cli::{progress, wait_for};
+use crate::log::Progress;
 use crate::relay::{CopyVerification, DamageStatus, HoleStatus, StreamVerification, Verification};
 
 /// Arguments of `log verify`.
@@ -29,7 +31,7 @@ pub struct VerifyArgs {
 pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     silence_sled();
-    let found = wait_for(args.target.verify(scratch))?;
+    let found = wait_for(verify(&args.target, scratch))?;
     let text = match args.output.output {
         Format::Json => output::json(&found).map_err(Failure::failed)?,
         Format::Table => page(&found, Palette::of_stdout()),
@@ -42,6 +44,38 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
         count => format!(" ({} more)", count - 1),
     };
     Err(Failure::failed(format_args!("{first}{more}")))
+}
+
+/// Looks for damage, and shows how far that is.
+async fn verify(target: &TargetArgs, scratch: PathBuf) -> Result<Verification, ReadError> {
+    let progress = Arc::new(Progress::default());
+    let found = target.verify(scratch, progress.clone());
+    tokio::pin!(found);
+    let bar = progress::bar("verify", "segments");
+    let mut looks = tokio::time::interval(progress::INTERVAL);
+    loop {
+        tokio::select! {
+            found = &mut found => {
+                bar.finish_and_clear();
+                return found;
+            }
+            _ = looks.tick(), if !bar.is_hidden() => {
+                if let Some((read, segments)) = reached(target, &progress).await {
+                    bar.set_length(segments);
+                    bar.set_position(read);
+                }
+            }
+        }
+    }
+}
+
+/// Segments that were read, and that there are. A relay that does not say so may say it later.
+async fn reached(target: &TargetArgs, progress: &Progress) -> Option<(u64, u64)> {
+    if target.data_dir.is_some() {
+        return progress.get();
+    }
+    let verifying = target.status().await.ok()?.log.verifying?;
+    Some((verifying.segments_read, verifying.segments))
 }
 
 /// sled panics at some damage. That is caught, and reported as damage: what it says meanwhile helps nobody.

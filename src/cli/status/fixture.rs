@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::relay::{
-    CursorStatus, FailureStatus, GapStatus, LogStatus, LossStatus, SinkState, SinkStatus, Status,
-    StreamStatus,
+    ConfigurationRefusal, ConfigurationStatus, CursorStatus, FailureStatus, GapStatus, LogStatus,
+    LossStatus, SinkState, SinkStatus, Status, StreamStatus,
 };
 
 /// Noon.
@@ -22,6 +22,7 @@ pub(in crate::cli) fn healthy() -> Status {
         version: "0.1.0".into(),
         cluster: "prod-eu".into(),
         started_at: Some(at("07:46:00")),
+        configuration: None,
         log: LogStatus {
             directory: "/var/lib/kube-event-relay".into(),
             bytes: 1_288_490_188,
@@ -31,6 +32,7 @@ pub(in crate::cli) fn healthy() -> Status {
             damaged_segments: 0,
             full: false,
             full_reason: None,
+            verifying: None,
         },
         streams: vec![StreamStatus {
             stream: "all-namespaces".into(),
@@ -84,6 +86,7 @@ pub(in crate::cli) fn troubled() -> Status {
     status.log.full = true;
     status.log.bytes = status.log.max_bytes;
     status.log.damaged_segments = 1;
+    status.configuration = Some(refused_configuration());
     let stream = &mut status.streams[0];
     stream.live = false;
     stream.phase = "halted".into();
@@ -96,6 +99,18 @@ pub(in crate::cli) fn troubled() -> Status {
     status.sinks[2].lost = 62;
     status.sinks[2].required = false;
     status
+}
+
+fn refused_configuration() -> ConfigurationStatus {
+    ConfigurationStatus {
+        path: "/etc/kube-event-relay/relay.yaml".into(),
+        taken_over_at: at("07:46:00"),
+        refusal: Some(ConfigurationRefusal {
+            reason: "line 12, column 11: unknown kind `webhok`; did you mean `webhook`?".into(),
+            since: at("11:30:00"),
+        }),
+        needs_restart: vec!["log".into(), "admin".into()],
+    }
 }
 
 fn gap(hour: u8) -> GapStatus {

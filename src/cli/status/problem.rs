@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::output::{self, Tone};
 use crate::relay::{
-    FailureStatus, FullReason, GapStatus, LogStatus, LossStatus, SinkState, SinkStatus, Status,
-    StreamStatus,
+    ConfigurationStatus, FailureStatus, FullReason, GapStatus, LogStatus, LossStatus, SinkState,
+    SinkStatus, Status, StreamStatus,
 };
 
 /// Gaps of one stream that are written out; `-o json` has them all.
@@ -38,6 +38,7 @@ fn warning(text: String) -> Problem {
 pub(super) fn find(status: &Status, now: Timestamp) -> Vec<Problem> {
     let running = status.started_at.is_some();
     let mut problems = of_log(&status.log);
+    problems.extend(status.configuration.iter().flat_map(|file| of_configuration(file, now)));
     for stream in &status.streams {
         if running && !stream.live {
             problems.push(not_live(stream, now));
@@ -74,6 +75,20 @@ fn of_log(log: &LogStatus) -> Vec<Problem> {
         )));
     }
     problems
+}
+
+fn of_configuration(file: &ConfigurationStatus, now: Timestamp) -> Vec<Problem> {
+    let refusal = file.refusal.iter().map(|refusal| {
+        let since = output::since(refusal.since, now);
+        let reason = &refusal.reason;
+        bad(format!("configuration: {} has not been taken over for {since}: {reason}", file.path))
+    });
+    let waits = (!file.needs_restart.is_empty()).then(|| {
+        let parts = file.needs_restart.join(", ");
+        let since = "has changed since the relay started";
+        warning(format!("configuration: {parts} in {} {since}; restart it for that", file.path))
+    });
+    refusal.chain(waits).collect()
 }
 
 fn not_live(stream: &StreamStatus, now: Timestamp) -> Problem {

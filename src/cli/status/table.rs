@@ -229,6 +229,7 @@ archive  webhook  idle     0       -      9,304         0        0     0     0
     #[test]
     fn a_troubled_relay() {
         let missing = "may be missing";
+        let did_you_mean = "column 11: unknown kind `webhok`; did you mean `webhook`?";
         let cause = "stopped for longer than events live";
         let (lost, full) = ("never to be delivered (stream all-namespaces,", "the log was full");
         let expected = format!(
@@ -237,6 +238,7 @@ relay   prod-eu, version 0.1.0, up 4h 14m
 log     1,234,567 records, 2.0 GiB of 2.0 GiB (100%), /var/lib/kube-event-relay
 
 !! log: full (2.0 GiB of 2.0 GiB), intake waits; raise log.maxBytes, or help the sinks below
+!! configuration: /etc/kube-event-relay/relay.yaml has not been taken over for 30m 0s: line 12, {did_you_mean}
 !! stream all-namespaces: not live (halted), complete until 20m 0s ago: 403 Forbidden: grant list and watch on events
 !! sink oncall: nothing accepted for 2h 13m, 1,204 records wait, 412 attempts, next in 40s: connection refused
 !! sink pager: held for 4h 0m, 9,304 records wait, an operator must act: errcode 310000: sign not match check the secret
@@ -244,6 +246,7 @@ log     1,234,567 records, 2.0 GiB of 2.0 GiB (100%), /var/lib/kube-event-relay
 !! sink archive: 3 records lost between 2026-01-02T10:00:00Z and 2026-01-02T10:30:00Z, {lost} 1.1000 to 1.1050): {full}
 !! sink archive: 7 records lost between 2026-01-02T09:00:00Z and 2026-01-02T09:30:00Z, {lost} 1.900 to 1.950): {full}
  ! log: 1 damaged segment moved aside as *.damaged; the gaps say what was in them
+ ! configuration: log, admin in /etc/kube-event-relay/relay.yaml has changed since the relay started; restart it for that
  ! stream all-namespaces: events between 2026-01-02T04:00:00Z and 2026-01-02T04:30:00Z {missing} (resourceVersion 400 to 450): {cause}
  ! stream all-namespaces: events between 2026-01-02T03:00:00Z and 2026-01-02T03:30:00Z {missing} (resourceVersion 300 to 350): {cause}
  ! stream all-namespaces: events between 2026-01-02T02:00:00Z and 2026-01-02T02:30:00Z {missing} (resourceVersion 200 to 250): {cause}

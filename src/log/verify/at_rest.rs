@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::check::{check, flaws};
-use super::{Checked, Damage, Scratch, StreamFindings, VerifyError};
+use super::{Checked, Damage, Looking, Progress, Scratch, StreamFindings, VerifyError};
 use crate::event::{Position, StreamId};
 use crate::log::head::Head;
 use crate::log::recovery::Listing;
@@ -28,6 +28,7 @@ pub fn streams_at_rest(
     directory: &DirectoryAtRest,
     reached: &BTreeMap<StreamId, Position>,
     scratch: &Scratch,
+    progress: &Progress,
 ) -> Result<Vec<StreamFindings>, VerifyError> {
     let path = directory.path().join(STREAMS);
     let mut ids: Vec<StreamId> = reached.keys().cloned().collect();
@@ -37,10 +38,20 @@ pub fn streams_at_rest(
     }
     ids.sort();
     ids.dedup();
-    ids.into_iter()
-        .map(|id| {
-            let (path, reached) = (path.join(id.as_str()), reached.get(&id));
-            StreamAtRest { path: &path, reached, scratch, findings: StreamFindings::new(id) }.look()
+    let mut streams = Vec::new();
+    for id in ids {
+        let path = path.join(id.as_str());
+        let listing = if path.is_dir() { Listing::of(&path)? } else { Listing::default() };
+        streams.push((id, path, listing));
+    }
+    let segments = streams.iter().map(|(_, _, listing)| listing.firsts.len() as u64).sum();
+    let looking = &progress.begin(segments);
+    streams
+        .into_iter()
+        .map(|(id, path, listing)| {
+            let reached = reached.get(&id);
+            let findings = StreamFindings::new(id);
+            StreamAtRest { path: &path, reached, scratch, looking, findings }.look(&listing)
         })
         .collect()
 }
@@ -49,6 +60,7 @@ struct StreamAtRest<'a> {
     path: &'a Path,
     reached: Option<&'a Position>,
     scratch: &'a Scratch,
+    looking: &'a Looking<'a>,
     findings: StreamFindings,
 }
 
@@ -60,8 +72,7 @@ struct Broken {
 }
 
 impl StreamAtRest<'_> {
-    fn look(mut self) -> Result<StreamFindings, VerifyError> {
-        let listing = if self.path.is_dir() { Listing::of(self.path)? } else { Listing::default() };
+    fn look(mut self, listing: &Listing) -> Result<StreamFindings, VerifyError> {
         let names = listing.moved_aside.iter().filter_map(|aside| aside.path.file_name());
         self.findings.kept = names.map(|name| name.to_string_lossy().into_owned()).collect();
         self.findings.kept.sort();
@@ -70,7 +81,9 @@ impl StreamAtRest<'_> {
         // over, and the newest is the one before.
         let mut is_newest = true;
         for first in listing.firsts.iter().rev() {
-            match self.segment(first, is_newest)? {
+            let found = self.segment(first, is_newest)?;
+            self.looking.step();
+            match found {
                 Some(Ok(seal)) => {
                     drop(segments.by_first.insert(first.clone(), self.known(first, seal)));
                 }

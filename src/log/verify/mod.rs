@@ -10,6 +10,7 @@
 
 mod at_rest;
 mod check;
+mod progress;
 mod running;
 mod scratch;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 pub use at_rest::streams_at_rest;
 use check::Checked;
+pub use progress::{Looking, Progress};
 pub use running::Inspection;
 pub use scratch::{Scratch, VerifyError};
 

@@ -25,7 +25,8 @@ fn look(directory: &Path, reached: u64) -> StreamFindings {
     let at_rest = DirectoryAtRest::open(directory).expect("at rest");
     let scratch = Scratch::new(parent.path(), directory).expect("scratch");
     let reached = BTreeMap::from([(StreamId::all_namespaces(), position(0, reached))]);
-    let mut found = streams_at_rest(&at_rest, &reached, &scratch).expect("readable");
+    let mut found =
+        streams_at_rest(&at_rest, &reached, &scratch, &Progress::default()).expect("readable");
     drop(scratch);
     assert_eq!(fs::read_dir(parent.path()).expect("list").count(), 0, "no copy is left");
     assert_eq!(content(directory), before, "nothing has changed");

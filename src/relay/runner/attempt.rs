@@ -97,7 +97,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             };
             self.bury(&batch.flight, &verdict).await?;
             self.follow(index, &mut batch, &verdict);
-            if self.wait_out(verdict.blocked.as_ref()).await == Course::Stopped {
+            if self.wait_out(&batch.flight, &verdict).await == Course::Stopped {
                 return Ok(Course::Stopped);
             }
         }
@@ -201,13 +201,14 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
     }
 
     /// Waits as long as a failure demands, if there is one, and shows it.
-    pub(super) async fn wait_out(&mut self, blocked: Option<&Blocked>) -> Course {
-        let Some(blocked) = blocked else { return Course::On };
+    pub(super) async fn wait_out(&mut self, flight: &Flight, verdict: &Verdict) -> Course {
+        let Some(blocked) = &verdict.blocked else { return Course::On };
+        let record = flight.records().get(flight.finished()).map(Record::place);
         let (wait, cause, held) = match blocked {
             Blocked::Retry { after, cause } => (self.retry.next_wait(*after), cause, false),
             Blocked::Hold { cause } => (self.hold_probe, cause, true),
         };
-        self.tell_failure(Some(wait), cause, held);
+        self.tell_failure(Some(wait), record.as_deref(), cause, held);
         let course = rest_until(Instant::now() + wait, &self.stop).await;
         if course == Course::On {
             self.metrics().retried.inc();
@@ -215,8 +216,14 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         course
     }
 
-    /// Shows that the sink fails, and after which wait it is tried again.
-    pub(super) fn tell_failure(&mut self, wait: Option<Duration>, cause: &str, held: bool) {
+    /// Shows that the sink fails, at which record, and after which wait it is tried again.
+    pub(super) fn tell_failure(
+        &mut self,
+        wait: Option<Duration>,
+        record: Option<&str>,
+        cause: &str,
+        held: bool,
+    ) {
         let at = Timestamp::now();
         let before = self.failing.take();
         let changed = before.as_ref().is_none_or(|failing| failing.held != held);
@@ -235,11 +242,16 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         match (changed, held) {
             (true, true) => tracing::error!(
                 sink,
+                record,
                 cause,
                 "the sink is held until an operator has solved this; nothing is discarded"
             ),
-            (true, false) => tracing::warn!(sink, cause, ?wait, "delivery failed; trying again"),
-            (false, _) => tracing::debug!(sink, cause, ?wait, attempts, "delivery failed again"),
+            (true, false) => {
+                tracing::warn!(sink, record, cause, ?wait, "delivery failed; trying again")
+            }
+            (false, _) => {
+                tracing::debug!(sink, record, cause, ?wait, attempts, "delivery failed again")
+            }
         }
     }
 

@@ -18,19 +18,39 @@ use crate::log::LogError;
 /// How often a sink that is held by its dead letters looks whether there is room.
 const ROOM_POLL: Duration = Duration::from_secs(1);
 
-/// Drops that follow each other within this time are one burst, told once.
+/// What follows within this time is told of with the next line.
 const BURST: Duration = Duration::from_mins(1);
 
 /// A sink's dead letters, as its runner sees them.
 #[derive(Debug)]
 pub(super) struct Letters {
     config: DeadLettersConfig,
-    dropped_at: Option<Instant>,
+    refused: Burst,
+    dropped: Burst,
+}
+
+/// Records of which one line a minute tells at most: a sink that refuses all it is sent must not fill the log.
+#[derive(Debug, Default)]
+struct Burst {
+    told_at: Option<Instant>,
+    untold: u64,
 }
 
 impl Letters {
     pub(super) fn new(config: DeadLettersConfig) -> Self {
-        Self { config, dropped_at: None }
+        Self { config, refused: Burst::default(), dropped: Burst::default() }
+    }
+}
+
+impl Burst {
+    /// How many records a line has to tell of, if it is time for one.
+    fn add(&mut self, records: u64) -> Option<u64> {
+        self.untold += records;
+        if self.told_at.is_some_and(|told_at| told_at.elapsed() < BURST) {
+            return None;
+        }
+        self.told_at = Some(Instant::now());
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -41,20 +61,23 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         flight: &Flight,
         verdict: &Verdict,
     ) -> Result<(), LogError> {
-        let Some((_, reason)) = verdict.rejected.first() else { return Ok(()) };
+        let Some((first, reason)) = verdict.rejected.first() else { return Ok(()) };
         for (index, reason) in &verdict.rejected {
             let record = flight.records()[*index].clone();
             let (sink, reason) = (self.report.name().to_owned(), reason.clone());
             self.ledger.bury(DeadLetter::new(sink, record, reason, Timestamp::now()))?;
         }
-        let records = verdict.rejected.len();
-        self.metrics().dead_lettered.inc_by(records as u64);
-        tracing::warn!(
-            sink = self.report.name(),
-            records,
-            reason,
-            "the sink refused records for good; they are kept as dead letters"
-        );
+        let records = verdict.rejected.len() as u64;
+        self.metrics().dead_lettered.inc_by(records);
+        if let Some(records) = self.letters.refused.add(records) {
+            tracing::warn!(
+                sink = self.report.name(),
+                record = flight.records()[*first].place(),
+                records,
+                reason,
+                "the sink refused records for good; they are kept as dead letters"
+            );
+        }
         self.drop_oldest_letters().await
     }
 
@@ -76,7 +99,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             }
             if !std::mem::replace(&mut held, true) {
                 let cause = full(self.report.name(), tally, &self.letters.config);
-                self.tell_failure(None, &cause, true);
+                self.tell_failure(None, None, &cause, true);
             }
             if rest_until(Instant::now() + ROOM_POLL, &self.stop).await == Course::Stopped {
                 return Course::Stopped;
@@ -102,11 +125,10 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         }
         let dropped = self.ledger.drop_oldest_letters(name, most).await?;
         self.metrics().dead_letters_dropped.inc_by(dropped.records);
-        let before = self.letters.dropped_at.replace(Instant::now());
-        if before.is_none_or(|before| before.elapsed() > BURST) {
+        if let Some(records) = self.letters.dropped.add(dropped.records) {
             tracing::error!(
                 sink = self.report.name(),
-                records = dropped.records,
+                records,
                 "the dead letters are full and the oldest are dropped; kube_event_relay_sink_dead_letters_dropped_total \
                  counts them; retry or discard letters, or raise deadLetters.maxRecords and deadLetters.maxBytes"
             );
@@ -124,4 +146,17 @@ fn full(sink: &str, tally: LetterTally, config: &DeadLettersConfig) -> String {
          `kube-event-relay dead-letter list {sink}`, make room with `dead-letter retry` or `dead-letter \
          discard`, or raise deadLetters.maxRecords or deadLetters.maxBytes"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_one_line_a_minute() {
+        let mut burst = Burst::default();
+        assert_eq!([burst.add(2), burst.add(3), burst.add(4)], [Some(2), None, None]);
+        tokio::time::advance(BURST).await;
+        assert_eq!([burst.add(1), burst.add(5)], [Some(8), None]);
+    }
 }

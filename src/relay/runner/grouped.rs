@@ -114,7 +114,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             let refused = verdict.rejected.iter().map(|(index, _)| repeats[*index].records);
             self.keep_groups();
             self.note_progress(&verdict, delivered - refused.sum::<u64>());
-            if self.wait_out(verdict.blocked.as_ref()).await == Course::Stopped {
+            if self.wait_out(&flight, &verdict).await == Course::Stopped {
                 return Ok(Course::Stopped);
             }
         }
