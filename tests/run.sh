@@ -79,8 +79,8 @@ cargo test --workspace --lib --bins --no-fail-fast -- --show-output || failed=1
 
 # Always the whole workspace: what is built depends on what is asked for together.
 # These wait for servers, clocks and outages most of their time, so others run beside them.
-waiting=(access chat_storm compaction control dead_letters disturbances exclusive guide isolation kafka kill letters log_commands
-    openapi outage page reload replay restore secrets shutdown sink_outages start)
+waiting=(access chat_storm compaction control dead_letters disturbances exclusive guide isolation kafka kill letters log_commands logs
+    openapi outage page reload replay restore secrets shutdown sink_outages start terminal transcripts)
 others=()
 for path in tests/*.rs tests/*/main.rs tests/rig/tests/*.rs; do
     test=${path#tests/} test=${test#rig/tests/} test=${test%/main.rs} test=${test%.rs}

@@ -18,6 +18,7 @@
 //! * [`MariaDb`]: a database to write to.
 //! * [`MongoDb`]: a real `MongoDB`, from `mongodb.sh`.
 //! * [`FailingCalls`]: makes a system call of a program fail.
+//! * [`Terminal`]: a program as somebody sees it who sits at a terminal.
 //! * [`kubectl`], [`helm`], [`promtool`], [`hadolint`], [`actionlint`]: the
 //!   programs of those who install the relay.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
@@ -61,6 +62,7 @@ mod search;
 mod server;
 mod serving;
 mod stream;
+mod terminal;
 mod tools;
 mod volume;
 
@@ -83,5 +85,6 @@ pub use proxy::{Proxy, Traffic};
 pub use receiver::{Answer, Behaviour, Outcome, Received, Receiver};
 pub use relay::{Relay, RelayBuilder};
 pub use search::{SearchProduct, SearchServer};
+pub use terminal::Terminal;
 pub use tools::{actionlint, hadolint, helm, kubectl, promtool};
 pub use volume::Volume;
