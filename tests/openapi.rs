@@ -69,6 +69,7 @@ async fn the_api_is_as_its_document_says() {
     assert!(!changes(&relay).await.is_empty(), "with it there are changes");
     for report in [&without, &with] {
         assert!(!report.contains(SECRET), "no answer holds a secret");
+        assert!(report.contains("/api/v1/log/records"), "nothing is left out");
     }
     assert!(relay.terminate().await.success());
 }

@@ -11,6 +11,7 @@ use crate::server::{open_log, wait_until_ready};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -30,6 +31,8 @@ pub enum Theme {
 #[derive(Debug)]
 pub struct Browser {
     session: String,
+    /// The browser itself, which outlives its driver.
+    process: Pid,
     _driver: Process,
     _folder: TempDir,
 }
@@ -57,6 +60,7 @@ impl Browser {
             "--disable-dev-shm-usage".to_owned(),
             "--disable-background-networking".to_owned(),
             "--disable-component-update".to_owned(),
+            "--disable-breakpad".to_owned(),
             "--no-first-run".to_owned(),
             "--hide-scrollbars".to_owned(),
             format!("--blink-settings=preferredColorScheme={scheme}"),
@@ -73,7 +77,10 @@ impl Browser {
         let made = ask(Method::POST, &format!("{base}/session"), Some(wanted)).await;
         let made = made.expect("a session");
         let id = made["sessionId"].as_str().expect("the name of the session");
-        Self { session: format!("{base}/session/{id}"), _driver: driver, _folder: folder }
+        let process = made["capabilities"]["goog:processID"].as_i64();
+        let process = process.and_then(|number| Pid::from_raw(number.try_into().ok()?));
+        let process = process.expect("the number of the browser's process");
+        Self { session: format!("{base}/session/{id}"), process, _driver: driver, _folder: folder }
     }
 
     /// Goes to a page, and waits until it is loaded.
@@ -121,6 +128,13 @@ impl Browser {
     async fn command(&self, name: &str, body: Value) -> Value {
         let answer = ask(Method::POST, &format!("{}/{name}", self.session), Some(body)).await;
         answer.unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _killed = kill_process(self.process, Signal::KILL);
     }
 }
 
