@@ -5,6 +5,8 @@
 
 mod harness;
 
+use std::time::Duration;
+
 use harness::place::Place;
 use harness::{BINARY, PATIENCE, Setup, all_done, status_when};
 use kube_event_relay::relay::SinkState;
@@ -16,7 +18,7 @@ const EVENTS: usize = 40;
 const RED: &str = "\u{1b}[31m";
 
 struct Bench {
-    _cluster: Cluster,
+    cluster: Cluster,
     oncall: Receiver,
     pager: Receiver,
     setup: Setup,
@@ -51,7 +53,7 @@ impl Bench {
         let token = setup.data().join("admin-token").display().to_string();
         let place = ["--server", &relay.admin_url().await, "--token-file", &token];
         let place = place.map(str::to_owned).to_vec();
-        Self { _cluster: cluster, oncall, pager, setup, relay, place }
+        Self { cluster, oncall, pager, setup, relay, place }
     }
 
     /// A command of somebody who sits at a terminal.
@@ -117,6 +119,14 @@ async fn what_takes_its_time_has_a_bar() {
     let (status, screen) = waiting.end();
     assert!(status.success(), "{screen}");
     assert!(screen.contains("replay 1 is done: 40 of 40 records"), "{screen:?}");
+    // A change waits for the delivery that is under way.
+    bench.oncall.behave(Behaviour::delay(Duration::from_secs(3)));
+    bench.cluster.client().create_event("default", &EventSpec::new("late")).await;
+    bench.oncall.wait_for(PATIENCE, |requests| requests.len() > 2 * EVENTS).await;
+    let mut pause = bench.type_in(&["cursor", "pause", "oncall", "--yes"]);
+    pause.until("waiting for the delivery that is under way");
+    bench.oncall.behave(Behaviour::status(200));
+    assert!(pause.end().0.success());
     let (status, screen) = bench.type_in(&["log", "verify"]).end();
     assert!(status.success(), "{screen}");
     assert!(screen.contains("verify [") && screen.contains(" segments"), "{screen:?}");

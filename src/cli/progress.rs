@@ -17,3 +17,12 @@ pub(super) fn bar(what: &str, unit: &str) -> ProgressBar {
     bar.set_prefix(what.to_owned());
     bar
 }
+
+/// Something turns as long as a change waits for the delivery that is under way, which may take its whole time-out.
+pub(super) fn waiting() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::default_spinner());
+    bar.set_message("waiting for the delivery that is under way");
+    bar.enable_steady_tick(INTERVAL);
+    bar
+}

@@ -9,7 +9,7 @@ use crate::cli::exit::Failure;
 use crate::cli::moment::moment;
 use crate::cli::output::OutputArgs;
 use crate::cli::target::TargetArgs;
-use crate::cli::{change, confirm, order, wait_for};
+use crate::cli::{change, confirm, order, progress, wait_for};
 use crate::event::{ResourceVersion, StreamId};
 use crate::relay::{self, Change, Order, Target};
 
@@ -137,13 +137,16 @@ fn at_rest(
 impl ChangeArgs {
     fn ask(&self, action: Action, dry_run: bool) -> Result<Change, Failure> {
         let client = self.target.client().map_err(Failure::failed)?;
-        wait_for(async {
+        let turns = progress::waiting();
+        let changed = wait_for(async {
             match action {
                 Action::Pause => client.pause(&self.sink, dry_run).await,
                 Action::Resume => client.resume(&self.sink, dry_run).await,
                 Action::Forget => client.forget(&self.sink, dry_run).await,
             }
-        })
+        });
+        turns.finish_and_clear();
+        changed
     }
 
     /// Makes the change, after it was shown to whoever sits at the terminal.
