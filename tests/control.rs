@@ -10,7 +10,7 @@ use harness::place::{self, Place};
 use harness::{PATIENCE, Setup, all_done, status_when};
 use http::StatusCode;
 use kube_event_relay::cursor::AuditEntry;
-use kube_event_relay::relay::{Change, SinkState};
+use kube_event_relay::relay::{Change, CursorStatus, SinkState};
 use rig::{Cluster, Receiver, Relay};
 
 const EVENTS: usize = 40;
@@ -64,9 +64,16 @@ async fn a_paused_sink_waits_and_goes_on_where_it_stopped() {
     assert_eq!(status.sinks[0].state, SinkState::Paused);
     assert_eq!(bench.oncall.count(), EVENTS, "nothing goes to a paused sink");
 
-    // It stays paused across a restart.
+    let pause = status.sinks[0].pause.as_ref().expect("since when, and from where");
+    assert!(pause.by.starts_with("127.0.0.1:"), "{pause:?}");
+    let metrics = relay.get_text("/metrics").await;
+    assert!(metrics.contains("kube_event_relay_sink_paused{sink=\"oncall\"} 1\n"));
+    assert!(metrics.contains("kube_event_relay_sink_paused{sink=\"archive\"} 0\n"));
+
+    // It stays paused across a restart, and that is seen in the directory.
     assert!(relay.terminate().await.success());
     let stopped = Place::Stopped(bench.setup.data());
+    assert!(stopped.page(&["status"]).contains("! sink oncall: paused by an operator for "));
     let change = stopped.change(&["cursor", "pause", "archive"]);
     assert_eq!(change.before, "running");
     stopped.change(&["cursor", "resume", "archive"]);
@@ -151,6 +158,8 @@ async fn a_sink_is_tried_and_one_that_is_gone_is_forgotten() {
     let test = bench.oncall.requests().pop().expect("a request").json();
     assert_eq!(test["reason"], "RelayTest");
     status_when(&relay, |status| status.sinks[0].delivered == 3).await;
+    let entries: Vec<AuditEntry> = place.ask(&["audit"]);
+    assert_eq!((entries[0].action.as_str(), entries[0].after.as_str()), ("sink test", "accepted"));
 
     let configured = place.run(&["cursor", "forget", "oncall"]);
     assert!(configured.stderr.contains("take it out of the configuration"), "{configured:?}");
@@ -161,6 +170,48 @@ async fn a_sink_is_tried_and_one_that_is_gone_is_forgotten() {
     let cursors: Vec<serde_json::Value> = stopped.ask(&["cursor", "list"]);
     assert_eq!(cursors.len(), 1);
     assert_eq!(stopped.run(&["cursor", "forget", "archive"]).code, Some(1));
+}
+
+/// A sink that is taken out of the configuration is seen until it is forgotten, and then gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_was_removed_is_shown_until_it_is_forgotten() {
+    let bench = Bench::start().await;
+    let relay = bench.relay(3).await;
+    let place = bench.running(&relay).await;
+    let url = bench.oncall.url();
+    Setup::new(bench.cluster.folder(), bench.cluster.kubeconfig_path())
+        .webhook("oncall", &url, "")
+        .write();
+    let status = status_when(&relay, |status| status.removed.len() == 1).await;
+    assert_eq!((status.sinks.len(), status.removed[0].name.as_str()), (1, "archive"));
+    let line = " ! sink archive: not configured any more, its cursor kept; put it back, or give it up with \
+                `cursor forget archive`\n";
+    let page = place.page(&["status"]);
+    assert!(page.contains(line), "{page}");
+    let cursors: Vec<CursorStatus> = place.ask(&["cursor", "list"]);
+    assert_eq!(cursors.len(), 2, "{cursors:?}");
+    assert_eq!(place.ask::<Vec<CursorStatus>>(&["cursor", "show", "archive"]), cursors[1..]);
+    let change = place.change(&["cursor", "forget", "archive"]);
+    assert!(change.effect.contains("begins with what arrives then"), "{change:?}");
+    status_when(&relay, |status| status.removed.is_empty()).await;
+    assert_eq!(place.run(&["cursor", "show", "archive"]).code, Some(1));
+    assert!(relay.terminate().await.success());
+}
+
+/// What nobody has asked for does not happen because a word was misspelt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_is_not_understood_changes_nothing() {
+    let bench = Bench::start().await;
+    let relay = bench.relay(1).await;
+    let token = std::fs::read_to_string(bench.setup.data().join("admin-token")).expect("a token");
+    for path in ["sinks/oncall/pause?dryrun=true", "sinks/oncall/test?dryRun=true"] {
+        let url = format!("{}/api/v1/{path}", relay.admin_url().await);
+        let asked = reqwest::Client::new().post(url).bearer_auth(token.trim()).send().await;
+        assert_eq!(asked.expect("an answer").status(), StatusCode::BAD_REQUEST, "{path}");
+    }
+    let entries: Vec<AuditEntry> = bench.running(&relay).await.ask(&["audit"]);
+    assert!(entries.is_empty(), "{entries:?}");
+    assert_eq!(bench.oncall.count(), 1, "no test was sent");
 }
 
 /// No route that changes anything answers without the token, and reads do.

@@ -128,7 +128,10 @@ async fn letters_are_listed_shown_retried_and_discarded() {
         place.ask(&["dead-letter", "retry", "oncall", "--all", "--dry-run"]);
     assert_eq!(outcomes(&intended), each(&all, LetterOutcome::Selected));
     assert_eq!(bench.receiver.count(), 0, "nothing was done");
-    let done: LetterChange = place.ask(&["dead-letter", "retry", "oncall", "--all"]);
+    let again = place.run(&["dead-letter", "retry", "oncall", "--all", "-o", "json"]);
+    assert_eq!(again.code, Some(1), "letters are left: {again:?}");
+    assert!(again.stderr.contains("6 letters refused again"), "{}", again.stderr);
+    let done: LetterChange = serde_json::from_str(&again.stdout).expect("JSON");
     assert_eq!(outcomes(&done), each(&all, LetterOutcome::Refused));
     assert_eq!(done.change.effect, "0 letters taken by the sink and removed, 6 refused again");
     assert_eq!(bench.objects(), ["pod-0", "pod-2", "pod-4", "pod-6", "pod-8", "pod-10"]);
@@ -271,15 +274,19 @@ fn they_are_audited(place: &Place) {
     let entries: Vec<AuditEntry> = place.ask(&["audit"]);
     let entries: Vec<_> =
         entries.iter().map(|entry| (entry.action.as_str(), entry.effect.as_str())).collect();
+    let taken = "2 letters taken by the sink and removed, 0 refused again";
+    let (before, [down, last]) = entries.split_at(4) else { panic!("{entries:?}") };
     let expected = [
-        ("dead-letter retry", "6 letters are handed to the sink again"),
+        ("dead-letter retry", "0 letters taken by the sink and removed, 6 refused again"),
         ("dead-letter discard", "1 letter is removed for good"),
-        ("dead-letter retry", "2 letters are handed to the sink again"),
+        ("dead-letter retry", taken),
         ("dead-letter discard", "1 letter is removed for good"),
-        ("dead-letter retry", "2 letters are handed to the sink again"),
-        ("dead-letter retry", "2 letters are handed to the sink again"),
     ];
-    assert_eq!(entries, expected);
+    assert_eq!(before, expected);
+    let (action, effect) = *down;
+    assert_eq!(action, "dead-letter retry");
+    assert!(effect.starts_with("0 letters taken") && effect.contains("stopped: "), "{effect}");
+    assert_eq!(*last, ("dead-letter retry", taken));
 }
 
 /// A letter is removed only after the sink has taken it: whatever a kill interrupts, each was taken or is still

@@ -106,6 +106,12 @@ async fn one_line_tells_of_each_change_and_none_of_what_is_delivered() {
     let [line] = &of_letters[..] else { panic!("{of_letters:#?}") };
     assert_eq!((&line["level"], &line["record"]), (&"WARN".into(), &name_of(&held).into()));
     assert!(line["reason"].as_str().expect("text").contains("422"), "{line}");
+    let recovered = of_sink(&relay, "oncall", before);
+    let recovered: Vec<_> = recovered
+        .iter()
+        .filter(|line| line["message"] == "the sink accepts records again")
+        .collect();
+    assert_eq!(recovered.len(), 1, "it was held before: {recovered:?}");
     place.page(&["dead-letter", "show", "oncall", line["record"].as_str().expect("text")]);
 
     // What an operator does is a line with before and after.

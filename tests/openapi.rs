@@ -63,12 +63,14 @@ async fn the_api_is_as_its_document_says() {
     let with = {
         let (url, report) = (url.clone(), folder.join("with.har"));
         let checks = [&checks[..], &["ignored_auth"]].concat();
+        let token = token.clone();
         let asked = move || ask(&url, Some(token.trim()), &checks, &report);
         tokio::task::spawn_blocking(asked).await.expect("no panic")
     };
     assert!(!changes(&relay).await.is_empty(), "with it there are changes");
     for report in [&without, &with] {
         assert!(!report.contains(SECRET), "no answer holds a secret");
+        assert!(!report.contains(token.trim()), "nor the token");
         assert!(report.contains("/api/v1/log/records"), "nothing is left out");
     }
     assert!(relay.terminate().await.success());

@@ -7,8 +7,8 @@ mod harness;
 
 use std::path::Path;
 
-use harness::{Setup, status_when};
-use kube_event_relay::relay::{SinkState, Status};
+use harness::{PATIENCE, Setup, status_when};
+use kube_event_relay::relay::{ReplayState, SinkState, Status};
 use rig::{Behaviour, Browser, Cluster, EventSpec, Receiver, Relay, Theme};
 
 const EVENTS: usize = 30;
@@ -151,6 +151,24 @@ async fn changes_need_the_token_and_a_confirmation() {
     browser.run(&format!("{letters}.querySelector('.controls button').click()")).await;
     answer("yes").await;
     status_when(&bench.relay, |status| status.sinks[3].dead_letters == 0).await;
+
+    // The last two hours again, from the menu.
+    let delivered = bench.receivers[0].count();
+    let menu = "const menu = document.querySelector('[data-sink=archive] select'); menu.value = '7200'; \
+                menu.dispatchEvent(new Event('change'))";
+    browser.run(menu).await;
+    browser.until(&format!("{dialog}.innerText.includes('{EVENTS} records of {EVENTS}')")).await;
+    answer("yes").await;
+    bench.receivers[0].wait_for(PATIENCE, |requests| requests.len() > delivered).await;
+    let cancel = "[...document.querySelectorAll('[data-sink=archive] button')]\
+                  .find((button) => button.textContent === 'Cancel replay')";
+    browser.until(cancel).await;
+    browser.run(&format!("{cancel}.click()")).await;
+    answer("yes").await;
+    status_when(&bench.relay, |status| {
+        status.sinks[0].replays.iter().any(|replay| replay.state == ReplayState::Cancelled)
+    })
+    .await;
 
     click("archive", "Test").await;
     browser.until(&format!("{trouble}.includes('test of archive: accepted; HTTP 200 OK')")).await;

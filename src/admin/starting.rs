@@ -61,6 +61,7 @@ impl StartingRelay {
             },
             streams: Vec::new(),
             sinks: Vec::new(),
+            removed: Vec::new(),
         }
     }
 }

@@ -95,11 +95,18 @@ impl Reloader {
         // A file that is being replaced may be away for a moment.
         let Ok(text) = tokio::fs::read_to_string(self.file.path()).await else { return };
         let is_due = self.status.refusal.is_some() && self.read_at.elapsed() >= RETRY_INTERVAL;
-        if self.text.as_ref() != Some(&text) {
+        if self.text.as_ref() != Some(&text) && self.says_the_same() {
+            self.text = Some(text);
+        } else if self.text.as_ref() != Some(&text) {
             drop(self.reload(&order("the changed file")).await);
         } else if is_due {
             drop(self.reload(&order(AGAIN)).await);
         }
+    }
+
+    /// Whether the file means what is in force, though it may be written in another way.
+    fn says_the_same(&self) -> bool {
+        self.status.refusal.is_none() && self.load().is_ok_and(|(config, _)| config == self.config)
     }
 
     async fn reload(&mut self, order: &Order) -> Result<Change, ControlError> {

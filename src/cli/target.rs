@@ -22,7 +22,7 @@ pub struct TargetArgs {
     #[command(flatten)]
     pub server: ServerArgs,
     /// Read the data directory of a stopped relay instead
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "token_file"])]
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
     pub data_dir: Option<PathBuf>,
 }
 
@@ -100,7 +100,8 @@ impl TargetArgs {
         if self.data_dir.is_none() {
             return Ok(self.client()?.cursors().await?);
         }
-        Ok(self.status().await?.sinks.into_iter().flat_map(|sink| sink.cursors).collect())
+        let cursors = self.status().await?.into_cursors();
+        Ok(cursors.into_iter().flat_map(|(_, cursors)| cursors).collect())
     }
 
     /// The cursors of one sink.
@@ -196,11 +197,11 @@ impl TargetArgs {
 }
 
 fn cursors_in(status: Status, name: &str) -> Result<Vec<CursorStatus>, ReadError> {
-    let names: Vec<_> = status.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    let known = names.join(", ");
-    let found = status.sinks.into_iter().find(|sink| sink.name == name);
+    let cursors = status.into_cursors();
+    let known = cursors.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = cursors.into_iter().find(|(known, _)| known == name);
     found
-        .map(|sink| sink.cursors)
+        .map(|(_, cursors)| cursors)
         .ok_or_else(|| ReadError::UnknownSink { name: name.into(), known })
 }
 

@@ -48,16 +48,36 @@ struct Stored {
 }
 
 impl State {
-    /// Keeps an entry; durable no later than any change made after this call.
-    pub fn note_change(&self, entry: AuditEntry) {
+    /// Keeps an entry; durable no later than any change made after this call. Returns its number.
+    #[allow(clippy::must_use_candidate)] // few entries are amended
+    pub fn note_change(&self, entry: AuditEntry) -> u64 {
         let mut memory = self.memory();
         let number = memory.audit.last_key_value().map_or(0, |(number, _)| number + 1);
         memory.put(key(number), &Stored::of(&entry));
         memory.audit.insert(number, entry);
-        let Some(oldest) = number.checked_sub(ENTRIES_MAX) else { return };
-        if memory.audit.remove(&oldest).is_some() {
+        if let Some(oldest) = number.checked_sub(ENTRIES_MAX)
+            && memory.audit.remove(&oldest).is_some()
+        {
             memory.remove(key(oldest));
         }
+        number
+    }
+
+    /// What came of a change is known only now.
+    pub fn amend_change(&self, number: u64, after: String, effect: String) {
+        let mut memory = self.memory();
+        let Some(entry) = memory.audit.get_mut(&number) else { return };
+        *entry = AuditEntry { after, effect, ..entry.clone() };
+        let stored = Stored::of(entry);
+        memory.put(key(number), &stored);
+    }
+
+    /// The newest entry about this.
+    #[must_use]
+    pub fn last_change(&self, action: &str, subject: &str) -> Option<AuditEntry> {
+        let memory = self.memory();
+        let mut entries = memory.audit.values().rev();
+        entries.find(|entry| entry.action == action && entry.subject == subject).cloned()
     }
 
     /// All entries that are kept, oldest first.

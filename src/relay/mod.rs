@@ -58,7 +58,8 @@ pub use shutdown::shutdown_on_signals;
 pub use starting::Starting;
 pub use status::{
     ConfigurationRefusal, ConfigurationStatus, CursorStatus, FailureStatus, FullReason, GapStatus,
-    LogStatus, LossStatus, SinkState, SinkStatus, Status, StreamStatus, VerifyStatus,
+    LogStatus, LossStatus, PauseStatus, RemovedSinkStatus, SinkState, SinkStatus, Status,
+    StreamStatus, VerifyStatus,
 };
 pub use supervisor::{Relay, RelayConfig};
 pub use trial::try_sink;

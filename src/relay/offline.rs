@@ -1,6 +1,5 @@
 //! A relay that does not run, from its data directory: its status, and whatever else is read there.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use jiff::Timestamp;
 use super::error::RelayError;
 use super::integrity;
 use super::observer::PhaseReport;
-use super::overview::{cursors, log_status, loss_status, stream_status};
+use super::overview::{cursors, known_sinks, log_status, loss_status, pause, stream_status};
 use super::replay;
 use super::status::{LossStatus, SinkState, SinkStatus, Status};
 use super::storage::{Storage, first_received_after};
@@ -88,7 +87,7 @@ async fn read_directory<T>(
 async fn read_status(storage: &Storage, metrics: &Arc<Metrics>) -> Result<Status, RelayError> {
     let survey = Survey::of(&storage.log, storage.all_streams());
     let mut sinks = Vec::new();
-    for name in sink_names(storage) {
+    for name in known_sinks(&storage.state) {
         let oldest = oldest_undelivered(storage, &name).await?;
         sinks.push(stopped_sink(storage, name, oldest, &survey.streams));
     }
@@ -104,16 +103,13 @@ async fn read_status(storage: &Storage, metrics: &Arc<Metrics>) -> Result<Status
             .map(|found| stream_status(&storage.state, found, stopped()))
             .collect(),
         sinks,
+        removed: Vec::new(),
     })
 }
 
 fn stopped() -> PhaseReport {
     let reason = Some("the relay is not running".to_owned());
     PhaseReport { name: "stopped".to_owned(), live: false, reason }
-}
-
-fn sink_names(storage: &Storage) -> BTreeSet<String> {
-    storage.state.cursors().into_iter().map(|(sink, _, _)| sink).collect()
 }
 
 fn stopped_sink(
@@ -127,12 +123,14 @@ fn stopped_sink(
         streams.iter().flat_map(|found| losses(&storage.state, &name, found)).collect();
     let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64());
     let grouped = storage.state.grouped(&name);
+    let paused = storage.state.is_paused(&name);
     SinkStatus {
+        pause: pause(&storage.state, &name),
         dead_letters: storage.state.dead_letter_count(&name),
         replays: replay::statuses(&storage.state, &name, None),
         name,
         kind: String::new(),
-        state: SinkState::Stopped,
+        state: if paused { SinkState::Paused } else { SinkState::Stopped },
         required: true,
         lag_records: cursors.iter().map(|cursor| cursor.lag_records).sum(),
         lag_seconds: age.unwrap_or_default().max(0.0),

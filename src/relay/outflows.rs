@@ -105,7 +105,6 @@ impl Outflows {
             post.report.set_state(SinkState::Paused);
             return Ok(());
         }
-        post.report.set_failure(None);
         let sink = (post.profile.build)()?;
         let outflow = self.outflow(post);
         post.running = Some(self.spawn(outflow, post.profile.clone(), sink));

@@ -1,5 +1,7 @@
 //! Building [`Status`] and the gauges from what the parts say.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::observer::{PhaseReport, StreamReport};
@@ -7,7 +9,8 @@ use super::replay;
 use super::report::SinkReport;
 use super::shared::Shared;
 use super::status::{
-    CursorStatus, GapStatus, LogStatus, LossStatus, SinkStatus, Status, StreamStatus, VerifyStatus,
+    CursorStatus, GapStatus, LogStatus, LossStatus, PauseStatus, RemovedSinkStatus, SinkStatus,
+    Status, StreamStatus, VerifyStatus,
 };
 use super::survey::{StreamSurvey, Survey};
 use crate::cursor::{Loss, State};
@@ -43,6 +46,7 @@ pub(crate) fn overview(shared: &Shared) -> Status {
             .iter()
             .map(|sink| live_sink(&shared.state, sink, &survey.streams))
             .collect(),
+        removed: removed(shared, &survey.streams),
     }
 }
 
@@ -62,6 +66,7 @@ pub(crate) fn refresh_gauges(shared: &Shared, survey: &Survey) {
     }
     let log = shared.metrics.log();
     log.bytes.set(saturating(survey.bytes));
+    log.records.set(saturating(survey.streams.iter().map(StreamSurvey::held).sum()));
     log.max_bytes.set(saturating(shared.limits.max_bytes.0));
     log.full.set(i64::from(shared.full_reason().is_some()));
 }
@@ -155,10 +160,37 @@ fn live_sink(state: &State, report: &SinkReport, streams: &[StreamSurvey]) -> Si
         losses,
         grouped: state.grouped(report.name()),
         throttled_until: report.throttled_until(),
+        pause: pause(state, report.name()),
         failure: report.failure(),
         cursors,
         replays: replay::statuses(state, report.name(), Some(report)),
     }
+}
+
+/// Sinks of which something is kept although they are not configured any more.
+fn removed(shared: &Shared, streams: &[StreamSurvey]) -> Vec<RemovedSinkStatus> {
+    let configured = shared.sinks();
+    let is_there = |name: &String| configured.iter().any(|sink| sink.name() == name);
+    let state = &shared.state;
+    let names = known_sinks(state).into_iter().filter(|name| !is_there(name));
+    let status = |name: String| RemovedSinkStatus {
+        dead_letters: state.dead_letter_count(&name),
+        cursors: cursors(state, &name, streams),
+        name,
+    };
+    names.map(status).collect()
+}
+
+/// All sinks of which something is kept.
+pub(crate) fn known_sinks(state: &State) -> BTreeSet<String> {
+    let with_cursors = state.cursors().into_iter().map(|(sink, ..)| sink);
+    with_cursors.chain(state.sinks_with_letters()).collect()
+}
+
+/// Who has paused a sink, if it is paused and that is still known.
+pub(crate) fn pause(state: &State, sink: &str) -> Option<PauseStatus> {
+    let entry = state.is_paused(sink).then(|| state.last_change("cursor pause", sink))??;
+    Some(PauseStatus { since: entry.at, by: entry.from })
 }
 
 /// A loss as it is shown.

@@ -157,9 +157,13 @@ impl SinkReport {
     pub(crate) fn set_state(&self, state: SinkState) {
         let code = STATES.iter().position(|known| *known == state).unwrap_or_default();
         self.state.store(u8::try_from(code).unwrap_or_default(), Ordering::Relaxed);
-        let held = i64::from(state == SinkState::Held);
-        if self.metrics.held.get() != held {
-            self.metrics.held.set(held);
+        let gauges =
+            [(&self.metrics.held, SinkState::Held), (&self.metrics.paused, SinkState::Paused)];
+        for (gauge, meant) in gauges {
+            let is_so = i64::from(state == meant);
+            if gauge.get() != is_so {
+                gauge.set(is_so);
+            }
         }
     }
 

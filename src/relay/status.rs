@@ -25,6 +25,32 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
+    /// Sinks that are not configured any more, and of which something is kept. A stopped relay's directory does not
+    /// know which these are.
+    #[serde(default)]
+    pub removed: Vec<RemovedSinkStatus>,
+}
+
+impl Status {
+    /// The cursors of all sinks, with those that are not configured any more, by their names.
+    #[must_use]
+    pub fn into_cursors(self) -> Vec<(String, Vec<CursorStatus>)> {
+        let configured = self.sinks.into_iter().map(|sink| (sink.name, sink.cursors));
+        let removed = self.removed.into_iter().map(|sink| (sink.name, sink.cursors));
+        configured.chain(removed).collect()
+    }
+}
+
+/// A sink that is not configured any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovedSinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// Where it would go on, until it is forgotten.
+    pub cursors: Vec<CursorStatus>,
 }
 
 /// The configuration file of a running relay.
@@ -176,6 +202,9 @@ pub struct SinkStatus {
     /// Until when a rate limit or a penalty keeps it waiting, if it does.
     #[serde(default)]
     pub throttled_until: Option<Timestamp>,
+    /// Who has stopped it, if it is paused and that is still known.
+    #[serde(default)]
+    pub pause: Option<PauseStatus>,
     /// The failure it is recovering from.
     pub failure: Option<FailureStatus>,
     /// Where it stands in each stream.
@@ -239,6 +268,16 @@ pub struct FailureStatus {
     pub attempts: u64,
     /// When it is tried again.
     pub next_attempt_at: Option<Timestamp>,
+}
+
+/// That an operator has stopped a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PauseStatus {
+    /// Since when.
+    pub since: Timestamp,
+    /// From where: an address, or a user.
+    pub by: String,
 }
 
 /// A cursor.

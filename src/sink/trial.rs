@@ -45,6 +45,19 @@ pub enum TrialOutcome {
     Held,
 }
 
+impl TrialOutcome {
+    /// In one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Later => "later",
+            Self::Held => "held",
+        }
+    }
+}
+
 /// Sends one event that says of itself that it is a test, through a sink built for it. Filters do not count,
 /// nothing is tried again, and no cursor moves.
 pub async fn try_out(config: &SinkConfig, context: &SinkContext) -> Result<Trial, SinkError> {

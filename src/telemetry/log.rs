@@ -11,6 +11,8 @@ pub struct LogMetrics {
     pub bytes: IntGauge,
     /// Configured bound.
     pub max_bytes: IntGauge,
+    /// Records held.
+    pub records: IntGauge,
     /// Records appended.
     pub appended: IntCounter,
     /// Blocks read from disk and decoded: sinks that are close together share them.
@@ -30,6 +32,7 @@ impl LogMetrics {
         Self {
             bytes: registrar.gauge("log_bytes", "Bytes on disk."),
             max_bytes: registrar.gauge("log_max_bytes", "Configured bound of bytes on disk."),
+            records: registrar.gauge("log_records", "Records held."),
             appended: registrar.counter("log_appended_records_total", "Records appended."),
             blocks_read: registrar
                 .counter("log_blocks_read_total", "Blocks of records read from disk and decoded."),

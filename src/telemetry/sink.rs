@@ -28,6 +28,8 @@ pub struct SinkMetrics {
     pub lost: IntCounter,
     /// 1 while the sink waits for an operator.
     pub held: IntGauge,
+    /// 1 while an operator has stopped it.
+    pub paused: IntGauge,
     /// 1 while a rate limit or a penalty keeps the sink waiting.
     pub throttled: IntGauge,
     /// Records behind the frontier.
@@ -70,6 +72,7 @@ pub(super) struct SinkFamilies {
     filtered: IntCounterVec,
     lost: IntCounterVec,
     held: IntGaugeVec,
+    paused: IntGaugeVec,
     throttled: IntGaugeVec,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
@@ -98,6 +101,7 @@ impl SinkFamilies {
             filtered: counters("sink_filtered_total", "Records excluded by the filter."),
             lost: counters("sink_lost_total", "Records dropped before the sink had received them."),
             held: gauges("sink_held", "1 while the sink waits for an operator."),
+            paused: gauges("sink_paused", "1 while an operator has stopped the sink."),
             throttled: gauges(
                 "sink_throttled",
                 "1 while a rate limit or a penalty of the service keeps the sink waiting.",
@@ -127,7 +131,8 @@ impl SinkFamilies {
     /// Series of a sink that is there no more end.
     pub(super) fn forget(&self, name: &str) {
         let Self { delivered, retried, dead_lettered, filtered, lost, replayed, .. } = self;
-        let Self { held, throttled, lag_records, replay_remaining, dead_letters, .. } = self;
+        let Self { held, paused, throttled, lag_records, replay_remaining, dead_letters, .. } =
+            self;
         let Self { dead_letter_bytes, dead_letters_dropped, .. } = self;
         let Self { lag_seconds, delivery_seconds, .. } = self;
         let counted =
@@ -136,8 +141,15 @@ impl SinkFamilies {
             // An error: there is no such series.
             let _removed = counters.remove_label_values(&[name]);
         }
-        let gauged =
-            [held, throttled, lag_records, replay_remaining, dead_letters, dead_letter_bytes];
+        let gauged = [
+            held,
+            paused,
+            throttled,
+            lag_records,
+            replay_remaining,
+            dead_letters,
+            dead_letter_bytes,
+        ];
         for gauges in gauged {
             let _removed = gauges.remove_label_values(&[name]);
         }
@@ -156,6 +168,7 @@ impl SinkFamilies {
             filtered: self.filtered.with_label_values(&[name]),
             lost: self.lost.with_label_values(&[name]),
             held: self.held.with_label_values(&[name]),
+            paused: self.paused.with_label_values(&[name]),
             throttled: self.throttled.with_label_values(&[name]),
             lag_records: self.lag_records.with_label_values(&[name]),
             lag_seconds: self.lag_seconds.with_label_values(&[name]),

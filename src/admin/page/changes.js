@@ -5,12 +5,12 @@ import { element } from "./dom.js";
 
 const dialog = document.getElementById("confirm");
 
-/** Shows what would happen, asks, and does it. Returns what was done, or null. */
-export async function change(path, method, body) {
+/** Shows what would happen, or `effect` instead, asks, and does it. Returns what was done, or null. */
+export async function change(path, method, body, effect = null) {
   const joint = path.includes("?") ? "&" : "?";
   try {
     const intended = await ask(`${path}${joint}dryRun=true`, { method, body });
-    if (!(await agreed(intended))) return null;
+    if (!(await agreed(effect ? { ...intended, effect } : intended))) return null;
     return await ask(path, { method, body });
   } catch (error) {
     tell(error.message);

@@ -32,9 +32,10 @@ export async function show(place, sinks, refresh) {
 }
 
 function table(sink, total, letters, again) {
-  const act = (text, action, body) => button(text, async () => {
+  const act = (text, action, body, all = null) => button(text, async () => {
     const path = `dead-letters/${part(sink)}/${action}`;
-    let done = await change(path, "POST", body);
+    // A dry run counts a portion; what is meant is all of them.
+    let done = await change(path, "POST", body, all);
     if (!done) return;
     // What is more than a portion follows without another question.
     try {
@@ -62,7 +63,7 @@ function table(sink, total, letters, again) {
   return element("div", { class: "letters" },
     element("div", { class: "controls" },
       element("h3", {}, `${sink}: ${count(total)}`),
-      act("Retry all", "retry", { all: true })),
+      act("Retry all", "retry", { all: true }, `all ${count(total)} letters are handed to the sink again`)),
     element("table", {},
       element("thead", {}, element("tr", {}, ...headings.map((text) => element("th", {}, text)))),
       element("tbody", {}, ...rows)));

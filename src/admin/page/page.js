@@ -57,15 +57,31 @@ function showConfiguration(file) {
     refusal ? element("p", { class: "cause" }, refusal.reason) : null));
 }
 
-function showSummary(status) {
-  const troubles = [
+/** What somebody should look at, as `kube-event-relay status` has it: what is stuck, and what else is worth a look. */
+function problems(status) {
+  const bad = [
     ...(status.configuration?.refusal ? ["configuration"] : []),
     ...status.streams.filter((stream) => !stream.live).map((stream) => `stream ${stream.stream}`),
     ...status.sinks.filter((sink) => sinks.toneOf(sink) === "bad" || sink.state === "retrying").map((sink) => `sink ${sink.name}`),
     ...(status.log.full ? ["log full"] : []),
   ];
+  const warning = [
+    ...(status.configuration?.needsRestart?.length ? ["configuration needs a restart"] : []),
+    ...(status.log.damagedSegments ? ["damaged segments"] : []),
+    ...status.streams.filter((stream) => stream.gaps.length).map((stream) => `gaps of ${stream.stream}`),
+    ...status.sinks.filter((sink) => sink.state === "paused").map((sink) => `${sink.name} is paused`),
+    ...status.sinks.filter((sink) => sink.lost > 0).map((sink) => `losses of ${sink.name}`),
+    ...status.sinks.filter((sink) => sink.deadLetters > 0).map((sink) => `dead letters of ${sink.name}`),
+    ...status.removed.map((sink) => `${sink.name} is not configured any more`),
+  ];
+  return { bad, warning };
+}
+
+function showSummary(status) {
+  const { bad, warning } = problems(status);
+  const troubles = bad.length ? bad : warning;
   const summary = at("summary");
-  summary.className = `badge ${troubles.length ? "bad" : "good"}`;
+  summary.className = `badge ${bad.length ? "bad" : warning.length ? "warning" : "good"}`;
   summary.textContent = troubles.length ? `look at: ${troubles.join(", ")}` : "all is well";
   const age = status.startedAt ? `, up ${duration(seconds(status.startedAt))}` : "";
   at("identity").textContent = `cluster ${status.cluster}, version ${status.version}${age}`;

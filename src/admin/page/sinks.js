@@ -54,6 +54,7 @@ function card(sink, refresh) {
       ["failing", failure ? `since ${ago(failure.since)}, ${count(failure.attempts)} ${failure.attempts === 1 ? "attempt" : "attempts"}` : null],
       ["next attempt", failure ? until(failure.nextAttemptAt) : null],
     ]),
+    sink.pause ? element("p", { class: "quiet" }, `paused ${ago(sink.pause.since)} from ${sink.pause.by}`) : null,
     failure ? element("p", { class: "cause" }, failure.cause) : null,
     ...(sink.replays ?? []).map((replay) => replayed(replay, refresh)),
     actions(sink, refresh));

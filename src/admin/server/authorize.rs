@@ -36,7 +36,8 @@ impl<O: Operations> FromRequestParts<Arc<Context<O>>> for Operator {
         let place = context.admin.token.path().display();
         let Some(presented) = presented else {
             let text = format!(
-                "changes need the header `Authorization: Bearer TOKEN`; the token is in {place}"
+                "changes, and dry runs of them, need the token in {place}: name the file with --token-file, or \
+                 send the header `Authorization: Bearer TOKEN`"
             );
             return Err(Refusal(StatusCode::UNAUTHORIZED, text));
         };

@@ -24,11 +24,16 @@ type Changed = Result<Json<Change>, Refusal>;
 
 /// Whether only to say what would happen.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(in crate::admin) struct DryRun {
     /// Whether nothing is done.
     pub(in crate::admin) dry_run: bool,
 }
+
+/// A query without parameters: one that somebody relied on must not be passed over.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct NoParameters {}
 
 /// Where cursors are to stand.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -141,8 +146,10 @@ async fn resume<O: Operations>(
 
 async fn test<O: Operations>(
     State(context): Shared<O>,
-    _operator: Operator,
+    operator: Operator,
     Path(SinkPath { sink }): Path<SinkPath>,
+    Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<Json<Trial>, Refusal> {
-    Ok(Json(context.relay.running()?.test(&sink).await?))
+    let order = operator.order(DryRun::default());
+    Ok(Json(context.relay.running()?.test(&sink, &order).await?))
 }

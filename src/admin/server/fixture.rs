@@ -111,10 +111,12 @@ pub(in crate::admin) fn status() -> Status {
             losses: Vec::new(),
             grouped: 0,
             throttled_until: None,
+            pause: None,
             failure: None,
             cursors: vec![cursor],
             replays: Vec::new(),
         }],
+        removed: Vec::new(),
     }
 }
 

@@ -17,9 +17,7 @@ use super::extract::Path;
 use crate::admin::Operations;
 use crate::cursor::AuditEntry;
 use crate::event::ResourceVersion;
-use crate::relay::{
-    CursorStatus, FoundRecord, LookupError, SinkStatus, Status, Verification, VerifyRefusal,
-};
+use crate::relay::{CursorStatus, FoundRecord, LookupError, Status, Verification, VerifyRefusal};
 
 type Shared<O> = State<Arc<Context<O>>>;
 
@@ -88,17 +86,17 @@ async fn cursors<O: Operations>(
     State(context): Shared<O>,
 ) -> Result<Json<Vec<CursorStatus>>, Refusal> {
     let status = ask(context, O::status).await?;
-    Ok(Json(status.sinks.into_iter().flat_map(|sink| sink.cursors).collect()))
+    Ok(Json(status.into_cursors().into_iter().flat_map(|(_, cursors)| cursors).collect()))
 }
 
 async fn cursors_of<O: Operations>(
     State(context): Shared<O>,
     Path(SinkPath { sink }): Path<SinkPath>,
 ) -> Result<Json<Vec<CursorStatus>>, Refusal> {
-    let status = ask(context, O::status).await?;
-    let known = status.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>().join(", ");
-    let found: Option<SinkStatus> = status.sinks.into_iter().find(|known| known.name == sink);
-    found.map(|sink| Json(sink.cursors)).ok_or_else(|| {
+    let cursors = ask(context, O::status).await?.into_cursors();
+    let known = cursors.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = cursors.into_iter().find(|(name, _)| *name == sink);
+    found.map(|(_, cursors)| Json(cursors)).ok_or_else(|| {
         Refusal(StatusCode::NOT_FOUND, format!("there is no sink {sink:?}; there are: {known}"))
     })
 }

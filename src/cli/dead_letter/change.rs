@@ -1,5 +1,7 @@
 //! `dead-letter retry` and `dead-letter discard`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use jiff::Timestamp;
 
@@ -51,6 +53,9 @@ pub(super) struct RetryArgs {
     selection: SelectionArgs,
     #[command(flatten)]
     server: ServerArgs,
+    /// Not possible
+    #[arg(long, value_name = "DIR", hide = true)]
+    data_dir: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -84,7 +89,11 @@ impl SelectionArgs {
 }
 
 pub(super) fn retry(args: &RetryArgs) -> Result<(), Failure> {
-    let RetryArgs { selection: chosen, server, output } = args;
+    let RetryArgs { selection: chosen, server, data_dir, output } = args;
+    if data_dir.is_some() {
+        let reason = "`dead-letter retry` needs a running relay, which hands the letters over; name it with --server";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
     let ask = |selection: &LetterSelection, dry_run: bool| {
         let client = server.client().map_err(Failure::failed)?;
         wait_for(client.retry_letters(&chosen.sink, selection, dry_run))
@@ -111,8 +120,19 @@ pub(super) fn retry(args: &RetryArgs) -> Result<(), Failure> {
             let left = output::plural(left as u64, "letter");
             Err(Failure::failed(format_args!("stopped, {left} left: {cause}")))
         }
-        None => Ok(()),
+        None => all_taken(&done),
     }
+}
+
+/// Letters that were refused again are still there.
+fn all_taken(done: &LetterChange) -> Result<(), Failure> {
+    let refused =
+        done.letters.iter().filter(|letter| letter.outcome == LetterOutcome::Refused).count();
+    if refused == 0 {
+        return Ok(());
+    }
+    let refused = output::plural(refused as u64, "letter");
+    Err(Failure::failed(format_args!("{refused} refused again; the sink's replies say why")))
 }
 
 pub(super) fn discard(args: &DiscardArgs) -> Result<(), Failure> {
@@ -179,6 +199,7 @@ fn page(change: &LetterChange, palette: Palette) -> String {
     for letter in named.iter().take(NAMED_MAX) {
         let (tone, outcome) = match letter.outcome {
             LetterOutcome::Selected => (Tone::Plain, "selected"),
+            LetterOutcome::Discarded if change.change.dry_run => (Tone::Plain, "selected"),
             LetterOutcome::Accepted => (Tone::Good, "accepted"),
             LetterOutcome::Refused => (Tone::Warning, "refused again"),
             LetterOutcome::Discarded => (Tone::Plain, "discarded"),

@@ -19,15 +19,22 @@ pub(super) struct TestArgs {
     #[arg(value_name = "SINK")]
     sink: String,
     /// Send it from here, with the sink of this configuration file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "token_file"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
     config: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
+    /// Not possible
+    #[arg(long, value_name = "DIR", hide = true)]
+    data_dir: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
+    if args.data_dir.is_some() {
+        let reason = "`sink test` needs a running relay (--server), or the configuration of a sink (--config FILE)";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
     let trial = if let Some(file) = &args.config {
         from_here(&args.sink, Config::from_file(file)?)?
     } else {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::relay::{
     ConfigurationRefusal, ConfigurationStatus, CursorStatus, FailureStatus, GapStatus, LogStatus,
-    LossStatus, SinkState, SinkStatus, Status, StreamStatus,
+    LossStatus, RemovedSinkStatus, SinkState, SinkStatus, Status, StreamStatus,
 };
 
 /// Noon.
@@ -48,6 +48,7 @@ pub(in crate::cli) fn healthy() -> Status {
             gaps: Vec::new(),
         }],
         sinks: vec![sink("oncall"), sink("archive")],
+        removed: Vec::new(),
     }
 }
 
@@ -67,6 +68,7 @@ fn sink(name: &str) -> SinkStatus {
         losses: Vec::new(),
         grouped: 0,
         throttled_until: None,
+        pause: None,
         failure: None,
         cursors: vec![CursorStatus {
             sink: name.into(),
@@ -94,6 +96,11 @@ pub(in crate::cli) fn troubled() -> Status {
     stream.complete_until = Some(at("11:40:00"));
     stream.gaps = (0..5).map(gap).collect();
     status.sinks = vec![retrying(), held(), sink("archive")];
+    status.removed = vec![RemovedSinkStatus {
+        name: "goes".into(),
+        dead_letters: 3,
+        cursors: status.sinks[2].cursors.clone(),
+    }];
     status.sinks[2].dead_letters = 1;
     status.sinks[2].losses = vec![loss(2, 50), loss(11, 2), loss(10, 3), loss(9, 7)];
     status.sinks[2].lost = 62;

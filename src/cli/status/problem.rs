@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::output::{self, Tone};
 use crate::relay::{
-    ConfigurationStatus, FailureStatus, FullReason, GapStatus, LogStatus, LossStatus, SinkState,
-    SinkStatus, Status, StreamStatus,
+    ConfigurationStatus, FailureStatus, FullReason, GapStatus, LogStatus, LossStatus,
+    RemovedSinkStatus, SinkState, SinkStatus, Status, StreamStatus,
 };
 
 /// Gaps of one stream that are written out; `-o json` has them all.
@@ -49,6 +49,7 @@ pub(super) fn find(status: &Status, now: Timestamp) -> Vec<Problem> {
         problems.extend(stuck(sink, now));
         problems.extend(losses(sink, now));
     }
+    problems.extend(status.removed.iter().map(removed));
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.tone));
     problems
 }
@@ -125,15 +126,22 @@ fn stuck(sink: &SinkStatus, now: Timestamp) -> Option<Problem> {
     let (name, waiting) = (&sink.name, waiting(sink.lag_records));
     match (sink.state, &sink.failure) {
         (SinkState::Held, Some(failure)) => Some(bad(format!(
-            "sink {name}: held for {}, {waiting}, an operator must act: {}",
+            "sink {name}: held for {}, {waiting}, an operator must act{}: {}",
             output::since(failure.since, now),
+            next(failure, now),
             failure.cause,
         ))),
         (SinkState::Held, None) => {
             Some(bad(format!("sink {name}: held, {waiting}, an operator must act")))
         }
-        (SinkState::Paused, _) => {
-            Some(warning(format!("sink {name}: paused by an operator, {waiting}")))
+        (SinkState::Paused, failure) => {
+            let since = sink.pause.as_ref().map_or_else(String::new, |pause| {
+                format!(" for {} ({})", output::since(pause.since, now), pause.by)
+            });
+            let before = failure.as_ref().map_or_else(String::new, |failure| {
+                format!("; before that it failed: {}", failure.cause)
+            });
+            Some(warning(format!("sink {name}: paused by an operator{since}, {waiting}{before}")))
         }
         (_, Some(failure)) => Some(bad(format!(
             "sink {name}: nothing accepted for {}, {waiting}, {}{}: {}",
@@ -144,6 +152,22 @@ fn stuck(sink: &SinkStatus, now: Timestamp) -> Option<Problem> {
         ))),
         (_, None) => None,
     }
+}
+
+fn removed(sink: &RemovedSinkStatus) -> Problem {
+    let RemovedSinkStatus { name, dead_letters, cursors } = sink;
+    let letters =
+        (*dead_letters > 0).then(|| output::plural(*dead_letters, "dead letter")).into_iter();
+    let cursor = (!cursors.is_empty()).then(|| "its cursor".to_owned()).into_iter();
+    let kept = cursor.chain(letters).collect::<Vec<_>>().join(" and ");
+    let remedies = [
+        (!cursors.is_empty()).then(|| format!("`cursor forget {name}`")),
+        (*dead_letters > 0).then(|| format!("`dead-letter discard {name} --all`")),
+    ];
+    let remedies = remedies.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+    warning(format!(
+        "sink {name}: not configured any more, {kept} kept; put it back, or give it up with {remedies}"
+    ))
 }
 
 fn waiting(records: u64) -> String {

@@ -229,6 +229,7 @@ archive  webhook  idle     0       -      9,304         0        0     0     0
     #[test]
     fn a_troubled_relay() {
         let missing = "may be missing";
+        let give_up = "`cursor forget goes` and `dead-letter discard goes --all`";
         let did_you_mean = "column 11: unknown kind `webhok`; did you mean `webhook`?";
         let cause = "stopped for longer than events live";
         let (lost, full) = ("never to be delivered (stream all-namespaces,", "the log was full");
@@ -253,6 +254,7 @@ log     1,234,567 records, 2.0 GiB of 2.0 GiB (100%), /var/lib/kube-event-relay
  ! stream all-namespaces: 2 older gaps; -o json lists all
  ! sink archive: 50 records lost in 1 older range; -o json lists all
  ! sink archive: 1 dead letter, which it refused for good
+ ! sink goes: not configured any more, its cursor and 3 dead letters kept; put it back, or give it up with {give_up}
 
 STREAM          STATE   FRONTIER  RECORDS  LAST RECORD  COMPLETE UNTIL  RELISTS  GAPS
 all-namespaces  halted  1.9304      9,304       3s ago      20m 0s ago        1     5

@@ -126,14 +126,14 @@ pub enum ControlError {
 }
 
 impl Change {
-    /// Keeps it as an audit entry, durably, unless nothing was done.
+    /// Keeps it as an audit entry, durably, unless nothing was done. Returns the number of the entry.
     pub(in crate::relay) async fn note(
         &self,
         state: &State,
         order: &Order,
-    ) -> Result<(), LogError> {
+    ) -> Result<Option<u64>, LogError> {
         if order.dry_run {
-            return Ok(());
+            return Ok(None);
         }
         let Self { action, subject, before, after, effect, .. } = self.clone();
         tracing::info!(
@@ -143,11 +143,13 @@ impl Change {
             after,
             effect,
             from = order.from,
-            "an operator has made a change"
+            "a change was asked for"
         );
         let (at, from) = (Timestamp::now(), order.from.clone());
-        state.note_change(AuditEntry { at, from, action, subject, before, after, effect });
-        state.sync().await
+        let entry = AuditEntry { at, from, action, subject, before, after, effect };
+        let number = state.note_change(entry);
+        state.sync().await?;
+        Ok(Some(number))
     }
 }
 

@@ -30,10 +30,10 @@ impl RelayHandle {
         let destinations = built.map_err(|error| ControlError::Refused(error.to_string()))?;
         let difference = Difference::between(&posts, sinks);
         let change = difference.describe(&posts, sinks, order.dry_run);
+        change.note(&self.shared.state, order).await?;
         if order.dry_run || difference == Difference::default() {
             return Ok(change);
         }
-        change.note(&self.shared.state, order).await?;
         let added: Vec<_> = difference.added.iter().map(String::as_str).collect();
         self.shared.place_new_sinks(&added).await?;
         for name in difference.removed.iter().chain(&difference.changed) {

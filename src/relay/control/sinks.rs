@@ -13,7 +13,7 @@ impl RelayHandle {
         let mut posts = self.outflows.lock().await;
         let post = post(&mut posts, sink)?;
         let state = &self.shared.state;
-        let change = pausing(state, sink, true, order.dry_run);
+        let change = pausing(state, sink, post.report().state(), true, order.dry_run);
         if !order.dry_run {
             change.note(state, order).await?;
             post.halt().await;
@@ -29,7 +29,7 @@ impl RelayHandle {
         let mut posts = self.outflows.lock().await;
         let post = post(&mut posts, sink)?;
         let state = &self.shared.state;
-        let change = pausing(state, sink, false, order.dry_run);
+        let change = pausing(state, sink, post.report().state(), false, order.dry_run);
         if !order.dry_run {
             change.note(state, order).await?;
             post.halt().await;
@@ -50,10 +50,12 @@ impl RelayHandle {
     }
 
     /// Sends one event marked as a test through a sink, beside what it delivers.
-    pub async fn test(&self, sink: &str) -> Result<Trial, ControlError> {
+    pub async fn test(&self, sink: &str, order: &Order) -> Result<Trial, ControlError> {
         let config = post(&mut *self.outflows.lock().await, sink)?.config.clone();
         let tried = try_out(&config, &self.outflows.provisions().context).await;
-        tried.map_err(|cause| cannot_build(sink, cause))
+        let trial = tried.map_err(|cause| cannot_build(sink, cause))?;
+        tried_out(sink, &trial).note(&self.shared.state, order).await?;
+        Ok(trial)
     }
 
     /// What operators have changed, oldest first.
@@ -87,9 +89,7 @@ pub(crate) async fn forget(
         subject: sink.to_owned(),
         before: places.join(", "),
         after: "unknown".to_owned(),
-        effect: "its cursors do not hold the log any more; added again, the sink begins with what \
-                 arrives then"
-            .to_owned(),
+        effect: forgetting(state, sink),
         dry_run: order.dry_run,
     };
     if !order.dry_run {
@@ -107,7 +107,7 @@ pub(crate) async fn set_paused(
     paused: bool,
     order: &Order,
 ) -> Result<Change, ControlError> {
-    let change = pausing(state, sink, paused, order.dry_run);
+    let change = pausing(state, sink, SinkState::Stopped, paused, order.dry_run);
     if !order.dry_run {
         change.note(state, order).await?;
         state.set_paused(sink, paused);
@@ -116,9 +116,40 @@ pub(crate) async fn set_paused(
     Ok(change)
 }
 
-fn pausing(state: &State, sink: &str, pause: bool, dry_run: bool) -> Change {
-    let name = |paused: bool| if paused { "paused" } else { "running" };
-    let effect = match (state.is_paused(sink), pause) {
+/// What follows from forgetting a sink.
+fn forgetting(state: &State, sink: &str) -> String {
+    let letters = match state.dead_letter_count(sink) {
+        0 => "",
+        _ => "; its dead letters stay",
+    };
+    format!("its replays end, and added again it begins with what arrives then{letters}")
+}
+
+/// A test of a sink, as it stands among what operators have done.
+fn tried_out(sink: &str, trial: &Trial) -> Change {
+    Change {
+        action: "sink test".to_owned(),
+        subject: sink.to_owned(),
+        before: String::new(),
+        after: trial.outcome.word().to_owned(),
+        effect: "one event that is marked as a test was sent".to_owned(),
+        dry_run: false,
+    }
+}
+
+/// `now` is what the sink does: one that is held is not just running.
+fn pausing(state: &State, sink: &str, now: SinkState, pause: bool, dry_run: bool) -> Change {
+    let paused = state.is_paused(sink);
+    let before = match now {
+        _ if paused => "paused",
+        SinkState::Held => "held",
+        SinkState::Retrying => "retrying",
+        SinkState::Throttled => "throttled",
+        SinkState::Idle | SinkState::Delivering | SinkState::Paused | SinkState::Stopped => {
+            "running"
+        }
+    };
+    let effect = match (paused, pause) {
         (true, true) => "it is paused already",
         (false, true) => "its records wait in the log until it is resumed",
         (true, false) => "it goes on where it stopped",
@@ -127,8 +158,8 @@ fn pausing(state: &State, sink: &str, pause: bool, dry_run: bool) -> Change {
     Change {
         action: if pause { "cursor pause" } else { "cursor resume" }.to_owned(),
         subject: sink.to_owned(),
-        before: name(state.is_paused(sink)).to_owned(),
-        after: name(pause).to_owned(),
+        before: before.to_owned(),
+        after: if pause { "paused" } else { "running" }.to_owned(),
         effect: effect.to_owned(),
         dry_run,
     }

@@ -64,10 +64,14 @@ impl RelayHandle {
             return Ok(LetterChange { change, letters, next, as_of, stopped: None });
         }
         let own = (profile.build)().map_err(|cause| cannot_build(sink, cause))?;
-        change.note(state, order).await?;
+        let entry = change.note(state, order).await?;
         let way = Redelivery::new(profile, own, state, self.outflows.stop().clone());
         let mut retry = Retry { state, report, way, letters: &letters, results: Vec::new() };
         let (ended, stopped) = retry.run().await?;
+        if let Some(entry) = entry {
+            let after = tally_text(state.letter_tally(sink));
+            state.amend_change(entry, after, outcome(&retry.results, stopped.as_deref()));
+        }
         state.sync().await?;
         let early = letters.get(..ended).and_then(<[_]>::last).map(DeadLetter::id);
         let next = if ended < letters.len() { early.or(selection.after.clone()) } else { next };
@@ -129,6 +133,15 @@ fn settle(
 
 fn result(letter: &DeadLetter, outcome: LetterOutcome, reply: Option<String>) -> LetterResult {
     LetterResult { id: letter.id(), outcome, reply }
+}
+
+/// What came of it.
+fn outcome(results: &[LetterResult], stopped: Option<&str>) -> String {
+    let count = |wanted| results.iter().filter(|result| result.outcome == wanted).count();
+    let taken = letters(count(LetterOutcome::Accepted) as u64);
+    let refused = count(LetterOutcome::Refused);
+    let stopped = stopped.map(|cause| format!("; stopped: {cause}")).unwrap_or_default();
+    format!("{taken} taken by the sink and removed, {refused} refused again{stopped}")
 }
 
 fn describe(sink: &str, tally: LetterTally, count: u64, order: &Order) -> Change {

@@ -11,6 +11,7 @@ use super::flight::{Blocked, Flight, Verdict};
 use super::{Batch, Course, Feed, Ledger, Pace, Pass, Runner, SinkFactory, rest_until};
 use crate::event::Record;
 use crate::log::LogError;
+use crate::relay::report::SinkReport;
 use crate::relay::status::{FailureStatus, SinkState};
 use crate::setting::Span;
 use crate::sink::{Delivery, Outcome, Repeats, Sink};
@@ -31,6 +32,13 @@ pub(super) struct Failing {
 }
 
 impl Failing {
+    /// What the runner before has left: a sink that was halted in the middle of a failure has not recovered.
+    pub(super) fn left_by(report: &SinkReport) -> Option<Self> {
+        let FailureStatus { since, attempts, .. } = report.failure()?;
+        // Whether it is held shows at the next attempt, and is told then.
+        Some(Self { since, attempts, held: false })
+    }
+
     fn begun_anew(self) -> Self {
         Self { since: Timestamp::now(), attempts: 0, held: self.held }
     }
@@ -239,6 +247,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         self.report.set_state(if held { SinkState::Held } else { SinkState::Retrying });
         self.failing = Some(Failing { since, attempts, held });
         let sink = self.report.name();
+        let wait = wait.map(|wait| format!("{:.1}s", wait.as_secs_f64()));
         match (changed, held) {
             (true, true) => tracing::error!(
                 sink,
@@ -247,10 +256,10 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
                 "the sink is held until an operator has solved this; nothing is discarded"
             ),
             (true, false) => {
-                tracing::warn!(sink, record, cause, ?wait, "delivery failed; trying again")
+                tracing::warn!(sink, record, cause, wait, "delivery failed; trying again");
             }
             (false, _) => {
-                tracing::debug!(sink, record, cause, ?wait, attempts, "delivery failed again")
+                tracing::debug!(sink, record, cause, wait, attempts, "delivery failed again");
             }
         }
     }

@@ -180,7 +180,7 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
             hold_probe: profile.hold_probe,
             courier: Courier::new(sink, profile.build, profile.retry.timeout.0),
             retry: RetrySchedule::new(&profile.retry),
-            failing: None,
+            failing: Failing::left_by(&report),
             letters: Letters::new(profile.letters),
             tracks: streams.into_iter().map(track).collect(),
             turn: 0,
