@@ -1,5 +1,5 @@
-//! The operators' guide: every command of the relay in it is run, in order, against a running relay, and both languages
-//! have the same commands.
+//! The operators' guide, and the README's table of commands: every command of the relay in them is run, in order, against
+//! a running relay, and both languages of the guide have the same commands.
 
 #![allow(clippy::expect_used)] // a test fails where an expectation is not met
 
@@ -19,6 +19,20 @@ fn commands(page: &str) -> Vec<Vec<String>> {
     let lines =
         blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("kube-event-relay "));
     lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+/// What the README's table of questions and acts names, for a sink.
+fn commands_of_the_readme() -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(path).expect("the README");
+    let table = text.lines().skip_while(|line| !line.starts_with("| question or act"));
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    let spans = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    // Files are for tests/command_line.rs.
+    let spans = spans.filter(|span| !span.contains("FILE"));
+    spans
+        .map(|span| span.replace("SINK", "oncall").split_whitespace().map(str::to_owned).collect())
+        .collect()
 }
 
 #[test]
@@ -47,9 +61,9 @@ async fn every_command_of_the_guide_works() {
     // The cause is mended before letters are handed over again.
     sink.behave(Behaviour::status(200));
     let place = Place::running(&setup, &relay).await;
-    let commands = commands("operators-guide.md");
-    assert!(commands.len() >= 15, "{commands:?}");
-    for command in commands {
+    let (guide, readme) = (commands("operators-guide.md"), commands_of_the_readme());
+    assert!(guide.len() >= 15 && readme.len() >= 10, "{guide:?} {readme:?}");
+    for command in guide.into_iter().chain(readme) {
         let arguments: Vec<_> = command.iter().map(String::as_str).collect();
         let answer = place.run(&arguments);
         assert_eq!(answer.code, Some(0), "{command:?}: {}{}", answer.stdout, answer.stderr);
