@@ -15,109 +15,45 @@ const PAGE: &str = "docs/kube-eventer-options.md";
 const LEAST: [&str; 2] = ["--source=kubernetes:https://kubernetes.default", "--sink=log"];
 
 /// The options of kube-eventer 1.2.14, by the section of the page that has to name them.
-const OPTIONS: [(&str, &[&str]); 13] = [
-    ("Source", &["inClusterConfig", "insecure", "localKubeConfig", "auth", "useServiceAccount"]),
-    (
-        "dingtalk",
-        &[
-            "access_token",
-            "level",
-            "namespaces",
-            "kinds",
-            "label",
-            "msg_type",
-            "cluster_id",
-            "region",
-            "sign",
-        ],
-    ),
-    (
-        "wechat",
-        &["corp_id", "corp_secret", "agent_id", "to_user", "label", "level", "namespaces", "kinds"],
-    ),
+const OPTIONS: [(&str, &str); 13] = [
+    ("Source", "inClusterConfig insecure localKubeConfig auth useServiceAccount"),
+    ("dingtalk", "access_token level namespaces kinds label msg_type cluster_id region sign"),
+    ("wechat", "corp_id corp_secret agent_id to_user label level namespaces kinds"),
     (
         "webhook",
-        &[
-            "method",
-            "header",
-            "level",
-            "namespaces",
-            "kinds",
-            "reason",
-            "custom_body_configmap",
-            "custom_body_configmap_namespace",
-        ],
+        "method header level namespaces kinds reason custom_body_configmap \
+         custom_body_configmap_namespace",
     ),
     (
         "elasticsearch",
-        &[
-            "nodes",
-            "ver",
-            "index",
-            "use_namespace",
-            "cluster_name",
-            "esUserName",
-            "esUserSecret",
-            "maxRetries",
-            "healthCheck",
-            "sniff",
-            "startupHealthcheckTimeout",
-            "bulkWorkers",
-            "pipeline",
-            "sigv4",
-        ],
+        "nodes ver index use_namespace cluster_name esUserName esUserSecret maxRetries \
+         healthCheck sniff startupHealthcheckTimeout bulkWorkers pipeline sigv4",
     ),
     (
         "kafka",
-        &[
-            "brokers",
-            "eventstopic",
-            "timeseriestopic",
-            "compression",
-            "user",
-            "password",
-            "cacert",
-            "cert",
-            "key",
-            "insecuressl",
-        ],
+        "brokers eventstopic timeseriestopic compression user password cacert cert key \
+         insecuressl",
     ),
-    ("mysql", &["table"]),
-    ("mongo", &[]),
+    ("mysql", "table"),
+    ("mongo", ""),
     (
         "influxdb",
-        &[
-            "user",
-            "pw",
-            "db",
-            "withfields",
-            "insecuressl",
-            "cluster_name",
-            "retention",
-            "disable_counter_metrics",
-            "concurrency",
-        ],
+        "user pw db withfields insecuressl cluster_name retention disable_counter_metrics \
+         concurrency",
     ),
-    ("honeycomb", &["writekey", "dataset", "apihost"]),
-    (
-        "sls",
-        &[
-            "project",
-            "logStore",
-            "topic",
-            "regionId",
-            "accessKeyId",
-            "accessKeySecret",
-            "internal",
-            "label",
-        ],
-    ),
-    (
-        "eventbridge",
-        &["clusterId", "regionId", "accessKeyId", "accessKeySecret", "eventBusName", "internal"],
-    ),
-    ("riemann", &["ttl", "batchsize", "tags", "state"]),
+    ("honeycomb", "writekey dataset apihost"),
+    ("sls", "project logStore topic regionId accessKeyId accessKeySecret internal label"),
+    ("eventbridge", "clusterId regionId accessKeyId accessKeySecret eventBusName internal"),
+    ("riemann", "ttl batchsize tags state"),
 ];
+
+/// The variables and files that kube-eventer reads.
+const VARIABLES: &str = "KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT \
+    /var/run/secrets/kubernetes.io/serviceaccount HOME TZ HTTP_PROXY HTTPS_PROXY \
+    NO_PROXY HONEYCOMB_WRITEKEY AWS_ACCESS_KEY_ID AWS_ACCESS_KEY \
+    AWS_SECRET_ACCESS_KEY AWS_SECRET_KEY RegionId AccessKeyId AccessKeySecret \
+    SLS_ENDPOINT ClusterId EventBusName OwnerAccountId ALIBABA_CLOUD_IMDS_ENDPOINT \
+    ALIBABA_CLOUD_IMDSV2_DISABLED ALIBABA_CLOUD_ECS_METADATA /var/addon/token-config";
 
 /// A line of a table.
 struct Line {
@@ -142,7 +78,7 @@ enum Outcome {
 }
 
 /// What `config convert` makes of a command line.
-#[derive(PartialEq, Clone)]
+#[derive(Default)]
 struct Converted {
     code: Option<i32>,
     file: Value,
@@ -246,29 +182,32 @@ impl Line {
             return None;
         }
         let without = (!self.is_whole()).then(|| convert(&self.without(), &[]));
-        let usual = without.as_ref().map(|without| without.said.as_slice()).unwrap_or_default();
-        let said: Vec<_> = with.said.iter().filter(|said| !usual.contains(said)).collect();
-        let mut expected = self.said.iter();
-        if said.len() != self.said.len()
-            || !expected.all(|text| said.iter().any(|said| said.contains(text)))
-        {
-            return Some(format!("says {said:?}"));
-        }
+        let without = without.unwrap_or_default();
+        self.fault_of_words(&with, &without).or_else(|| self.fault_of_file(&with, &without))
+    }
+
+    /// The relay says what the page quotes, and nothing else on account of this option.
+    fn fault_of_words(&self, with: &Converted, without: &Converted) -> Option<String> {
+        let said: Vec<_> = with.said.iter().filter(|said| !without.said.contains(said)).collect();
+        let is_said = |text: &String| said.iter().any(|said| said.contains(text.as_str()));
+        let holds = said.len() == self.said.len() && self.said.iter().all(is_said);
+        (!holds).then(|| format!("says {said:?}"))
+    }
+
+    fn fault_of_file(&self, with: &Converted, without: &Converted) -> Option<String> {
         match &self.outcome {
             Outcome::Contains(part) => {
                 let whole = json!({"sinks": [part]});
                 let part = if self.is_of_sink() { &whole } else { part };
-                if !contains(&with.file, part) {
-                    return Some(format!("is not in {}", with.file));
+                if contains(&without.file, part) {
+                    return Some("is there without the option".to_owned());
                 }
-                let already = without.is_some_and(|without| contains(&without.file, part));
-                already.then(|| "is there without the option".to_owned())
+                (!contains(&with.file, part)).then(|| format!("is not in {}", with.file))
             }
-            Outcome::NoEffect => {
-                let same = without.is_some_and(|without| without.file == with.file);
-                (!same).then(|| format!("has an effect: {}", with.file))
+            Outcome::NoEffect if with.file != without.file => {
+                Some(format!("has an effect: {}", with.file))
             }
-            Outcome::Refused | Outcome::Ends => None,
+            _ => None,
         }
     }
 }
@@ -325,9 +264,19 @@ fn names(section: &str) -> BTreeSet<String> {
 fn every_option_of_kube_eventer_is_there() {
     for (section, options) in OPTIONS {
         let named = names(section);
-        let missing: Vec<_> = options.iter().filter(|option| !named.contains(**option)).collect();
+        let missing: Vec<_> =
+            options.split_whitespace().filter(|option| !named.contains(*option)).collect();
         assert!(missing.is_empty(), "{section}: {missing:?}");
     }
+}
+
+#[test]
+fn every_variable_that_kube_eventer_reads_is_there() {
+    let page = std::fs::read_to_string(repository(PAGE)).expect("the page");
+    let (_, table) = page.split_once("## Variables and files").expect("the table");
+    let names = VARIABLES.split_whitespace();
+    let missing: Vec<_> = names.filter(|name| !table.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// The flags of the usage text, but for those that are the relay's own.
