@@ -6,6 +6,7 @@
 mod harness;
 
 mod access;
+mod eventer_options;
 mod image;
 mod manifests;
 mod migrating;

@@ -16,30 +16,35 @@ use crate::sink::options::{environment, now, wrong};
 use crate::sink::target::parse_url;
 use crate::sink::{Outcome, SinkError};
 
-/// The pair of keys that is written, or in kube-eventer's environment variables; `None` when there is none.
+/// kube-eventer's variables for a pair of keys.
+const KEY_ID: &str = "AccessKeyId";
+const KEY_SECRET: &str = "AccessKeySecret";
+
+/// The pair of keys that is written, or in kube-eventer's environment variables, or half here and half there, as in
+/// kube-eventer; `None` when there is none.
 pub(super) fn written(
     id: Option<&Secret>,
     secret: Option<&Secret>,
 ) -> Result<Option<Origin>, SinkError> {
-    let (id, secret) = match (id, secret) {
-        (Some(id), Some(secret)) => (id.clone(), secret.clone()),
-        (Some(_), None) => {
-            return Err(wrong("accessKeySecret", "it is required beside accessKeyId"));
-        }
-        (None, Some(_)) => {
-            return Err(wrong("accessKeyId", "it is required beside accessKeySecret"));
-        }
-        (None, None) => {
-            if environment("AccessKeyId").and(environment("AccessKeySecret")).is_none() {
-                return Ok(None);
-            }
-            let variable = |name: &str| Secret::Environment { env: name.to_owned() };
-            (variable("AccessKeyId"), variable("AccessKeySecret"))
-        }
-    };
+    if id.or(secret).is_none() && environment(KEY_ID).and(environment(KEY_SECRET)).is_none() {
+        return Ok(None);
+    }
+    let id = half(id, KEY_ID)
+        .ok_or_else(|| wrong("accessKeyId", required_beside("accessKeySecret", KEY_ID)))?;
+    let secret = half(secret, KEY_SECRET)
+        .ok_or_else(|| wrong("accessKeySecret", required_beside("accessKeyId", KEY_SECRET)))?;
     now("accessKeyId", &id)?;
     now("accessKeySecret", &secret)?;
     Ok(Some(Origin::Written { id, secret }))
+}
+
+fn half(written: Option<&Secret>, variable: &str) -> Option<Secret> {
+    let of_environment = |_| Secret::Environment { env: variable.to_owned() };
+    written.cloned().or_else(|| environment(variable).map(of_environment))
+}
+
+fn required_beside(other: &str, variable: &str) -> String {
+    format!("it is required beside {other}, here or as environment variable {variable}")
 }
 
 /// The role that the service account may assume; `None` when there is none.

@@ -25,8 +25,14 @@ pub(super) fn translate(uri: &EventerUri) -> Result<Translation, SinkError> {
             options.insert(key.to_owned(), value.into());
         }
     }
-    if matches!(uri.first("internal"), Some("false" | "0" | "f" | "F" | "FALSE" | "False")) {
-        options.insert("internal".to_owned(), false.into());
+    match uri.first("internal") {
+        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => {}
+        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => {
+            options.insert("internal".to_owned(), false.into());
+        }
+        Some(_) => {
+            warnings.push("`internal` is neither true nor false and is read as true".to_owned());
+        }
     }
     let known: Vec<_> =
         OPTIONS.iter().map(|(option, _)| *option).chain(["internal", NAME_OPTION]).collect();
@@ -52,5 +58,8 @@ mod tests {
             json!({"clusterId": "c1", "region": "cn-hangzhou", "eventBus": "b", "internal": false});
         assert_eq!(Value::Object(translation.options), expected);
         assert_eq!(translation.warnings.len(), 1);
+        let uri = EventerUri::parse("eventbridge:?internal=no", &|_| None).expect("a valid URI");
+        let translation = translate(&uri).expect("valid");
+        assert!(translation.options.is_empty() && translation.warnings[0].contains("`internal`"));
     }
 }

@@ -75,6 +75,18 @@ fn warnings(uri: &EventerUri) -> Vec<String> {
          which InfluxDB takes 100000; in a configuration file `points: fields` or `json` have none"
             .to_owned(),
     ];
+    if !uri.path.trim_matches('/').is_empty() && uri.host.is_some() {
+        warnings.push(
+            "the path of the URI is ignored, as kube-eventer does; in a configuration file it can be part of `url`"
+                .to_owned(),
+        );
+    }
+    if uri.user_info.is_some() {
+        warnings.push(
+            "user name and password in the URI are ignored, as kube-eventer does; write `user` and `pw`"
+                .to_owned(),
+        );
+    }
     for (name, _) in &uri.query {
         if UNUSED.contains(&name.as_str()) {
             warnings.push(format!("option `{name}` has no effect, as with kube-eventer"));
@@ -109,7 +121,7 @@ mod tests {
     #[test]
     fn options_are_those_of_kube_eventer() {
         let translation = translated(
-            "influxdb:https://m:8086/path?user=u&pw=p%23&db=d&withfields=1&insecuressl=True\
+            "influxdb:https://a:b@m:8086/path?user=u&pw=p%23&db=d&withfields=1&insecuressl=True\
              &cluster_name=c&retention=7d&levle=x",
         )
         .expect("valid");
@@ -119,8 +131,10 @@ mod tests {
                 "default", "points": "eventer-fields", "insecure": true, "database": "d",
                 "clusterName": "c"})
         );
-        assert_eq!(translation.warnings.len(), 3, "{:?}", translation.warnings);
-        assert!(translation.warnings[1].contains("`retention` has no effect"));
+        assert_eq!(translation.warnings.len(), 5, "{:?}", translation.warnings);
+        assert!(translation.warnings[1].contains("the path of the URI is ignored"));
+        assert!(translation.warnings[2].contains("write `user` and `pw`"));
+        assert!(translation.warnings[3].contains("`retention` has no effect"));
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::sink::SinkError;
 use crate::sink::options::{hint, wrong};
 use crate::sink::registry::{NAME_OPTION, Translation};
 
+/// The host in kube-eventer's own examples; nobody takes it for an endpoint.
+const USUAL_HOST: &str = "sls.aliyuncs.com";
+
 /// kube-eventer's options, and what they are called here.
 const OPTIONS: [(&str, &str); 6] = [
     ("project", "project"),
@@ -25,6 +28,13 @@ pub(super) fn translate(uri: &EventerUri) -> Result<Translation, SinkError> {
         if uri.first(required).is_none_or(str::is_empty) {
             return Err(wrong(required, "it is required"));
         }
+    }
+    if uri.host.as_deref().is_some_and(|host| host != USUAL_HOST) {
+        warnings.push(
+            "the address is not used, as with kube-eventer: the endpoint follows from `regionId` and `internal`; \
+             another one can be in the variable SLS_ENDPOINT, or in a configuration file as `endpoint`"
+                .to_owned(),
+        );
     }
     for (option, key) in OPTIONS {
         if let Some(value) = uri.first(option).filter(|value| !value.is_empty()) {
@@ -83,5 +93,7 @@ mod tests {
         );
         assert_eq!(translation.warnings.len(), 1, "{:?}", translation.warnings);
         assert!(translated("sls:https://h?project=p").is_err());
+        let warnings = translated("sls:https://h?project=p&logStore=l").expect("valid").warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("SLS_ENDPOINT"), "{warnings:?}");
     }
 }
