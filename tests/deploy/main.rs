@@ -6,10 +6,12 @@
 mod harness;
 
 mod access;
+mod comparison;
 mod image;
 mod manifests;
 mod migrating;
 mod monitoring;
+mod overlays;
 mod quick_start;
 mod release;
 mod rendering;
