@@ -6,6 +6,7 @@
 mod harness;
 
 mod access;
+mod chart;
 mod comparison;
 mod image;
 mod manifests;
