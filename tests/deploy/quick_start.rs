@@ -7,15 +7,23 @@ use rig::{Client, Cluster};
 
 use crate::rendering::{NAMESPACE, output, repository, restricted};
 
-/// The blocks of commands below a heading.
-fn blocks(document: &str, heading: &str) -> Vec<String> {
+/// The text below a heading, up to the next one of its level or above.
+fn section(document: &str, heading: &str) -> String {
     let text = std::fs::read_to_string(repository(document)).expect(document);
     let start = text
         .find(&format!("\n{heading}\n"))
         .unwrap_or_else(|| panic!("{document} has no {heading}"));
     let section = &text[start + heading.len() + 1..];
-    let end = section.find("\n## ").unwrap_or(section.len());
-    let blocks = section[..end].split("```sh\n").skip(1);
+    let level = heading.split(' ').next().expect("a level").len();
+    let ends = (2..=level).filter_map(|level| section.find(&format!("\n{} ", "#".repeat(level))));
+    section[..ends.min().unwrap_or(section.len())].to_owned()
+}
+
+/// The blocks of a language below a heading: `sh` for commands.
+fn blocks(document: &str, heading: &str, language: &str) -> Vec<String> {
+    let section = section(document, heading);
+    let fence = format!("```{language}\n");
+    let blocks = section.split(&fence).skip(1);
     blocks.map(|block| block.split("```").next().expect("a block").to_owned()).collect()
 }
 
@@ -39,16 +47,19 @@ fn type_in(block: &str, folder: &Path, cluster: &Cluster) -> String {
 }
 
 async fn is_installed(client: &Client) {
+    has_image(client, &format!("kube-event-relay:{}", env!("CARGO_PKG_VERSION"))).await;
+}
+
+async fn has_image(client: &Client, image: &str) {
     let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/kube-event-relay");
     let set = client.get(&path).await;
-    let image = &set["spec"]["template"]["spec"]["containers"][0]["image"];
-    assert_eq!(image, &format!("kube-event-relay:{}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(set["spec"]["template"]["spec"]["containers"][0]["image"], image);
 }
 
 /// Each way of the README, in a cluster of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readme_installs_it() {
-    let blocks = blocks("README.md", "## In a cluster");
+    let blocks = blocks("README.md", "## In a cluster", "sh");
     assert_eq!(blocks.len(), 2, "{blocks:?}");
     for block in blocks {
         let cluster = Cluster::start().await;
@@ -57,6 +68,49 @@ async fn the_readme_installs_it() {
         println!("{}", type_in(&block, &checkout, &cluster));
         is_installed(cluster.client()).await;
     }
+}
+
+const GUIDE: &str = "docs/operators-guide.md";
+
+/// The image that the guide pushes is the one that its pods run, in both ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_installs_what_it_pushes() {
+    let pushed = blocks(GUIDE, "### The image", "sh").remove(0);
+    let pushed = pushed.lines().find_map(|line| line.strip_prefix("docker push ")).expect("pushed");
+    let overlay = blocks(GUIDE, "### With kubectl", "yaml").remove(0);
+    let helm = blocks(GUIDE, "### With Helm", "sh").remove(0);
+    let kubectl = blocks(GUIDE, "### With kubectl", "sh").remove(0);
+    for (folder, command) in [("mine", kubectl), ("kube-event-relay", helm)] {
+        let cluster = Cluster::start().await;
+        let checkout = cluster.folder().join("kube-event-relay");
+        clone(&checkout);
+        let mine = cluster.folder().join("mine");
+        std::fs::create_dir(&mine).expect("a folder");
+        let configuration = checkout.join("deploy/kustomize/base/relay.yaml");
+        std::fs::copy(configuration, mine.join("relay.yaml")).expect("copied");
+        std::fs::write(mine.join("kustomization.yaml"), &overlay).expect("written");
+        println!("{}", type_in(&command, &cluster.folder().join(folder), &cluster));
+        has_image(cluster.client(), pushed).await;
+    }
+}
+
+/// Both languages have the same commands and manifests, but for comments; and the archive is one that a release has.
+#[test]
+fn the_guides_install_alike() {
+    let plain = |document: &str, heading: &str| {
+        let section = section(document, heading);
+        let blocks = section.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let lines =
+            blocks.map(|line| line.split(" #").next().expect("a line").trim_end().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    let english = plain(GUIDE, "## Install");
+    assert_eq!(english, plain("docs/operators-guide.zh-CN.md", "## 安装"));
+    let archive = "kube-event-relay-image-x86_64.tar.gz";
+    assert_eq!(english.iter().filter(|line| line.contains(archive)).count(), 2, "{english:?}");
+    let workflow = repository(".github/workflows/release.yaml");
+    let workflow = std::fs::read_to_string(workflow).expect("the workflow");
+    assert!(workflow.contains(&archive.replace("x86_64", "${{ matrix.architecture }}")));
 }
 
 /// Installed and removed as the guide says.
