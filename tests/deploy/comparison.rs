@@ -16,6 +16,10 @@ pub(crate) fn assert_same(name: &str, kustomize: Vec<Value>, helm: Vec<Value>) {
     }
 }
 
+/// Labels that are usual for charts.
+const OF_HELM: [&str; 3] =
+    ["app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/chart"];
+
 /// Objects by kind, namespace and name, without what the two ways must do differently: kustomize puts a hash of the
 /// configuration into the name of its ConfigMap, the chart puts one into an annotation of the pod. Both restart it.
 fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
@@ -36,6 +40,10 @@ fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
                     annotations.as_object_mut().expect("annotations").remove("checksum/config");
                 assert!(checksum.is_some() && annotations == json!({}), "{annotations}");
             }
+        }
+        if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut)
+        {
+            labels.retain(|label, _| !OF_HELM.contains(&label.as_str()));
         }
         if let Some(config) = object.pointer_mut("/data/relay.yaml") {
             *config = serde_saphyr::from_str(config.as_str().expect("a file")).expect("YAML");
