@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::comparison::assert_same;
-use crate::rendering::{helm, kustomize_at, output, repository};
+use crate::rendering::{NAMESPACE, helm, kustomize_at, output, repository};
 
 /// A copy of `deploy/kustomize` to change.
 struct Copied(TempDir);
@@ -30,6 +30,14 @@ impl Copied {
         fs::write(&path, change(&text(&path))).expect("written");
     }
 }
+
+/// The overlay of a user who adds one component to the default.
+const WITH_TEMPLATE: &str = "
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../default]
+components: [../../components/template]
+";
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
@@ -63,4 +71,24 @@ fn the_namespaced_overlay_is_for_several_namespaces() {
     });
     let kustomize = kustomize_at(&copied.path("overlays/namespaced"));
     assert_same("two", kustomize, helm("shop", &["--set", "namespaces={shop,orders}"]));
+}
+
+/// The component, as it is and for a ConfigMap of another name and namespace.
+#[test]
+fn the_template_component_gives_the_right_to_one_config_map() {
+    for (namespace, name) in [(NAMESPACE, "template"), ("messages", "message")] {
+        let copied = Copied::new();
+        fs::create_dir(copied.path("overlays/mine")).expect("a folder");
+        fs::write(copied.path("overlays/mine/kustomization.yaml"), WITH_TEMPLATE).expect("written");
+        copied.change("components/template/role.yaml", |text| {
+            let of_objects = format!("\n  namespace: {namespace}");
+            text.replace("template", name).replace("\n  namespace: kube-event-relay", &of_objects)
+        });
+        let mut kustomize = kustomize_at(&copied.path("overlays/mine"));
+        kustomize.retain(|object| object["kind"] != "Namespace");
+        let value = format!(
+            "templateConfigMaps[0].namespace={namespace},templateConfigMaps[0].name={name}"
+        );
+        assert_same(name, kustomize, helm(NAMESPACE, &["--set", &value]));
+    }
 }
