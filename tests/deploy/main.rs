@@ -8,6 +8,7 @@ mod harness;
 mod access;
 mod chart;
 mod comparison;
+mod documents;
 mod image;
 mod manifests;
 mod migrating;

@@ -7,6 +7,7 @@ use std::process::Command;
 use rig::{Cluster, Receiver};
 use serde_json::Value;
 
+use crate::documents::{GUIDE, GUIDE_IN_CHINESE};
 use crate::harness::{Setup, live};
 use crate::rendering::{kustomize, only, output, repository};
 
@@ -201,12 +202,12 @@ fn anchors(guide: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_alert_leads_to_the_guide() {
-    for guide in ["docs/operators-guide.md", "docs/operators-guide.zh-CN.md"] {
+    for guide in [GUIDE, GUIDE_IN_CHINESE] {
         let anchors = anchors(&std::fs::read_to_string(repository(guide)).expect(guide));
         for alert in alerts() {
-            let runbook = text(&alert["annotations"]["runbook"]);
+            let runbook = text(&alert["annotations"]["runbook_url"]);
             let (file, anchor) = runbook.split_once('#').expect("an anchor");
-            assert_eq!(file, "docs/operators-guide.md");
+            assert_eq!(file, GUIDE);
             assert_eq!(anchor, text(&alert["alert"]).to_lowercase());
             assert!(anchors.contains(anchor), "{guide} has no section {anchor}");
         }

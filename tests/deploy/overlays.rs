@@ -7,7 +7,11 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::comparison::assert_same;
-use crate::rendering::{NAMESPACE, helm, kustomize_at, output, repository};
+use crate::documents::{GUIDE, blocks};
+use crate::rendering::{NAMESPACE, helm, kustomize_at, only, output, repository};
+
+/// The overlay of a user.
+const MINE: &str = "overlays/mine";
 
 /// A copy of `deploy/kustomize` to change.
 struct Copied(TempDir);
@@ -24,20 +28,19 @@ impl Copied {
         self.0.path().join(path)
     }
 
+    /// Writes the overlay of a user.
+    fn add_overlay(&self, kustomization: &str) {
+        let folder = self.path(MINE);
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("kustomization.yaml"), kustomization).expect("written");
+    }
+
     /// Rewrites one file.
     fn change(&self, path: &str, change: impl Fn(&str) -> String) {
         let path = self.path(path);
         fs::write(&path, change(&text(&path))).expect("written");
     }
 }
-
-/// The overlay of a user who adds one component to the default.
-const WITH_TEMPLATE: &str = "
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [../default]
-components: [../../components/template]
-";
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
@@ -78,17 +81,34 @@ fn the_namespaced_overlay_is_for_several_namespaces() {
 fn the_template_component_gives_the_right_to_one_config_map() {
     for (namespace, name) in [(NAMESPACE, "template"), ("messages", "message")] {
         let copied = Copied::new();
-        fs::create_dir(copied.path("overlays/mine")).expect("a folder");
-        fs::write(copied.path("overlays/mine/kustomization.yaml"), WITH_TEMPLATE).expect("written");
+        copied.add_overlay("resources: [../default]\ncomponents: [../../components/template]\n");
         copied.change("components/template/role.yaml", |text| {
             let of_objects = format!("\n  namespace: {namespace}");
             text.replace("template", name).replace("\n  namespace: kube-event-relay", &of_objects)
         });
-        let mut kustomize = kustomize_at(&copied.path("overlays/mine"));
+        let mut kustomize = kustomize_at(&copied.path(MINE));
         kustomize.retain(|object| object["kind"] != "Namespace");
         let value = format!(
             "templateConfigMaps[0].namespace={namespace},templateConfigMaps[0].name={name}"
         );
         assert_same(name, kustomize, helm(NAMESPACE, &["--set", &value]));
+    }
+}
+
+/// The alerts of both ways lead to where the guide is read, as the guide says how.
+#[test]
+fn runbooks_lead_to_where_the_guide_is_read() {
+    let copied = Copied::new();
+    let lines = blocks(GUIDE, "## Alerts", "yaml").remove(0);
+    copied.add_overlay(&format!("resources: [../monitoring]\n{lines}"));
+    let kustomize = kustomize_at(&copied.path(MINE));
+    let base = "monitoring.runbookBase=https://git.example/kube-event-relay/";
+    let helm = helm(NAMESPACE, &["--set", "monitoring.prometheusRule=true", "--set", base]);
+    let rules = [kustomize, helm].map(|objects| only(&objects, "PrometheusRule")["spec"].clone());
+    assert_eq!(rules[0], rules[1]);
+    for alert in rules[0]["groups"][0]["rules"].as_array().expect("rules") {
+        let runbook = alert["annotations"]["runbook_url"].as_str().expect("a text");
+        let guide = format!("https://git.example/kube-event-relay/{GUIDE}#");
+        assert!(runbook.starts_with(&guide), "{runbook}");
     }
 }

@@ -5,27 +5,8 @@ use std::process::Command;
 
 use rig::{Client, Cluster};
 
+use crate::documents::{GUIDE, GUIDE_IN_CHINESE, blocks, section};
 use crate::rendering::{NAMESPACE, output, repository, restricted};
-
-/// The text below a heading, up to the next one of its level or above.
-fn section(document: &str, heading: &str) -> String {
-    let text = std::fs::read_to_string(repository(document)).expect(document);
-    let start = text
-        .find(&format!("\n{heading}\n"))
-        .unwrap_or_else(|| panic!("{document} has no {heading}"));
-    let section = &text[start + heading.len() + 1..];
-    let level = heading.split(' ').next().expect("a level").len();
-    let ends = (2..=level).filter_map(|level| section.find(&format!("\n{} ", "#".repeat(level))));
-    section[..ends.min().unwrap_or(section.len())].to_owned()
-}
-
-/// The blocks of a language below a heading: `sh` for commands.
-fn blocks(document: &str, heading: &str, language: &str) -> Vec<String> {
-    let section = section(document, heading);
-    let fence = format!("```{language}\n");
-    let blocks = section.split(&fence).skip(1);
-    blocks.map(|block| block.split("```").next().expect("a block").to_owned()).collect()
-}
 
 /// What is committed, and nothing that lies about.
 fn clone(folder: &Path) {
@@ -70,8 +51,6 @@ async fn the_readme_installs_it() {
     }
 }
 
-const GUIDE: &str = "docs/operators-guide.md";
-
 /// The image that the guide pushes is the one that its pods run, in both ways.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_installs_what_it_pushes() {
@@ -94,9 +73,9 @@ async fn the_guide_installs_what_it_pushes() {
     }
 }
 
-/// Both languages have the same commands and manifests, but for comments; and the archive is one that a release has.
+/// Both languages have the same commands and manifests, but for comments.
 #[test]
-fn the_guides_install_alike() {
+fn both_languages_have_the_same_blocks() {
     let plain = |document: &str, heading: &str| {
         let section = section(document, heading);
         let blocks = section.split("```").skip(1).step_by(2).flat_map(str::lines);
@@ -104,10 +83,17 @@ fn the_guides_install_alike() {
             blocks.map(|line| line.split(" #").next().expect("a line").trim_end().to_owned());
         lines.collect::<Vec<_>>()
     };
-    let english = plain(GUIDE, "## Install");
-    assert_eq!(english, plain("docs/operators-guide.zh-CN.md", "## 安装"));
+    for (english, chinese) in [("## Install", "## 安装"), ("## Alerts", "## 告警")] {
+        assert_eq!(plain(GUIDE, english), plain(GUIDE_IN_CHINESE, chinese));
+    }
+}
+
+/// What the guide loads into nodes is what a release has.
+#[test]
+fn the_archive_is_one_of_the_release() {
     let archive = "kube-event-relay-image-x86_64.tar.gz";
-    assert_eq!(english.iter().filter(|line| line.contains(archive)).count(), 2, "{english:?}");
+    let load = blocks(GUIDE, "### The image", "sh").remove(1);
+    assert!(load.lines().all(|line| line.contains(archive)), "{load}");
     let workflow = repository(".github/workflows/release.yaml");
     let workflow = std::fs::read_to_string(workflow).expect("the workflow");
     assert!(workflow.contains(&archive.replace("x86_64", "${{ matrix.architecture }}")));

@@ -26,6 +26,17 @@ labels:
 {{- toYaml $metadata -}}
 {{- end -}}
 
+{{- /* The rules, with the place where the operators' guide is in front of each runbook. */ -}}
+{{- define "relay.rules" -}}
+{{- $spec := (.Files.Get "files/prometheus-rule.yaml" | fromYaml).spec -}}
+{{- range $group := $spec.groups -}}
+{{- range $group.rules -}}
+{{- $_ := set .annotations "runbook_url" (print $.Values.monitoring.runbookBase .annotations.runbook_url) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $spec -}}
+{{- end -}}
+
 {{- /* Annotations of the pod: a new configuration restarts it. */ -}}
 {{- define "relay.podAnnotations" -}}
 {{- $annotations := deepCopy .Values.podAnnotations -}}
