@@ -1,7 +1,7 @@
 //! What a release is made of: one version everywhere, and workflows that are sound.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -59,6 +59,38 @@ fn the_workflows_are_sound() {
         }
     }
     assert!(found >= 2, "the tests and the static build");
+}
+
+fn notes(version: &str, changelog: &Path) -> Output {
+    let mut command = Command::new(repository("deploy/release-notes.sh"));
+    command.arg(version).arg(changelog).output().expect("the script starts")
+}
+
+/// A release is announced with what the changelog says of it, and with no other version's news.
+#[test]
+fn the_notes_of_a_release_are_its_section_of_the_changelog() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let changelog = folder.path().join("CHANGELOG.md");
+    let text = "# Changelog\n\n## Unreleased\n\n- soon\n\n## 1.10.0 - 2026-11-30\n\n### Added\n\n- ten\n\n\
+                ## 1.1.0\n\n- one\n\n## 1.0.0\n\n## 0.9.0\n\n- nine\n";
+    std::fs::write(&changelog, text).expect("written");
+    for (version, expected) in [("1.10.0", "\n### Added\n\n- ten\n"), ("1.1.0", "\n- one\n")] {
+        let found = notes(version, &changelog);
+        assert!(found.status.success(), "{version}: {found:?}");
+        assert_eq!(String::from_utf8_lossy(&found.stdout), expected, "{version}");
+    }
+    for missing in ["1.0.0", "1.1", "1x1.0", "2.0.0"] {
+        let found = notes(missing, &changelog);
+        assert!(!found.status.success(), "{missing}: {found:?}");
+        let said = String::from_utf8_lossy(&found.stderr).into_owned();
+        assert!(said.contains(&format!("says nothing of {missing}")), "{said}");
+    }
+    let workflow = read(".github/workflows/release.yaml");
+    let notes = workflow.find("deploy/release-notes.sh \"${GITHUB_REF_NAME#v}\" >notes.md");
+    let release = workflow.find("gh release create").expect("a release");
+    assert!(
+        notes.is_some_and(|notes| notes < release) && workflow.contains("--notes-file notes.md")
+    );
 }
 
 /// The chart as the release packs it renders like the one of the repository: its links were followed.
