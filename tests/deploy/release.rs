@@ -1,5 +1,7 @@
 //! What a release is made of: one version everywhere, and workflows that are sound.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -91,6 +93,52 @@ fn the_notes_of_a_release_are_its_section_of_the_changelog() {
     assert!(
         notes.is_some_and(|notes| notes < release) && workflow.contains("--notes-file notes.md")
     );
+}
+
+/// Both architectures of a release are tested before it.
+#[test]
+fn the_static_binary_is_tested_on_every_architecture() {
+    let workflow = |name: &str| -> Value {
+        serde_saphyr::from_str(&read(&format!(".github/workflows/{name}.yaml"))).expect("YAML")
+    };
+    let release = workflow("release");
+    let built = release["jobs"]["build"]["strategy"]["matrix"]["include"].as_array();
+    let built: Vec<_> = built.expect("machines").iter().map(|it| it["machine"].clone()).collect();
+    let tested = &workflow("test")["jobs"]["static-binary"];
+    assert_eq!(tested["strategy"]["matrix"]["machine"], Value::Array(built));
+    assert_eq!(tested["runs-on"], "${{ matrix.machine }}");
+}
+
+/// What a build of the release is told for an architecture: stand-ins for the compiler and the machine say it.
+fn page_size(architecture: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |path: &str| folder.path().join(path);
+    for made in ["deploy", "programs"] {
+        std::fs::create_dir(place(made)).expect("a folder");
+    }
+    let script = place("deploy/build-static.sh");
+    std::fs::copy(repository("deploy/build-static.sh"), &script).expect("copied");
+    let cargo = format!(
+        "made=target/static/{architecture}-unknown-linux-gnu/release; mkdir -p $made; \
+         echo \"$JEMALLOC_SYS_WITH_LG_PAGE\" | tee $made/kube-event-relay >told"
+    );
+    for (name, does) in [("uname", format!("echo {architecture}")), ("cargo", cargo)] {
+        let path = place("programs").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{does}\n")).expect("written");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("permitted");
+    }
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", place("programs").display());
+    output(Command::new(script).env("PATH", path).env_remove("JEMALLOC_SYS_WITH_LG_PAGE"));
+    std::fs::read_to_string(place("told")).expect("cargo was called").trim().to_owned()
+}
+
+/// The allocator is built for the largest pages that kernels of an architecture have: with smaller ones it would abort
+/// there.
+#[test]
+fn the_release_for_aarch64_runs_with_pages_of_64_kibibytes() {
+    assert_eq!(page_size("aarch64"), "16");
+    assert_eq!(page_size("x86_64"), "");
 }
 
 /// The chart as the release packs it renders like the one of the repository: its links were followed.
