@@ -42,6 +42,23 @@ fn the_version_is_the_same_everywhere() {
     );
 }
 
+/// A comment that sends its reader to a file of the repository is right.
+#[test]
+fn the_files_that_comments_name_are_there() {
+    let named = regex::Regex::new(r"\b(?:deploy|docs|src|tests)/[\w/.-]+\.(?:md|rs|sh|yaml)\b")
+        .expect("a pattern");
+    let mut list = Command::new("git");
+    list.args(["ls-files", "deploy", ".github"]).current_dir(repository(""));
+    let mut found = 0;
+    for file in output(&mut list).lines() {
+        for path in named.find_iter(&read(file)) {
+            assert!(repository(path.as_str()).exists(), "{file} names {}", path.as_str());
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found}");
+}
+
 /// Checked by their linter, and every script that they run is there.
 #[test]
 fn the_workflows_are_sound() {
