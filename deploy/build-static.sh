@@ -12,6 +12,11 @@ cd "$(dirname "$0")/.."
 
 architecture=$(uname -m)
 target=$architecture-unknown-linux-gnu
+# jemalloc is built for one size of pages, and by itself for that of the machine that builds it. Kernels for aarch64 have
+# pages of 4, 16 or 64 KiB: what is built for the largest runs on all, and what is built for smaller ones aborts there.
+if [[ $architecture = aarch64 ]]; then
+    export JEMALLOC_SYS_WITH_LG_PAGE=16
+fi
 export RUSTFLAGS="-C target-feature=+crt-static"
 # Names of functions are left out; a panic still names its file and line.
 export CARGO_PROFILE_RELEASE_STRIP=symbols

@@ -6,11 +6,15 @@
 mod harness;
 
 mod access;
+mod chart;
+mod comparison;
+mod documents;
 mod eventer_options;
 mod image;
 mod manifests;
 mod migrating;
 mod monitoring;
+mod overlays;
 mod quick_start;
 mod release;
 mod rendering;

@@ -7,6 +7,7 @@ use std::process::Command;
 use rig::{Cluster, Receiver};
 use serde_json::Value;
 
+use crate::documents::{GUIDE, GUIDE_IN_CHINESE};
 use crate::harness::{Setup, live};
 use crate::rendering::{kustomize, only, output, repository};
 
@@ -48,13 +49,31 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is not a text"))
 }
 
+/// The expressions of the panels.
+fn panels(dashboard: &Value) -> Vec<String> {
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    targets.map(|target| text(&target["expr"]).to_owned()).collect()
+}
+
+/// The variables that are asked of Prometheus: name, the series that have the values, and their label.
+fn variables(dashboard: &Value) -> Vec<(String, String, String)> {
+    let query = regex::Regex::new(r"^label_values\((.+), (\w+)\)$").expect("a pattern");
+    let list = dashboard["templating"]["list"].as_array().expect("variables").iter();
+    let asked = list.filter(|variable| variable["type"] == "query");
+    asked
+        .map(|variable| {
+            let found = query.captures(text(&variable["query"]["query"])).expect("label_values");
+            (text(&variable["name"]).to_owned(), found[1].to_owned(), found[2].to_owned())
+        })
+        .collect()
+}
+
 fn expressions() -> Vec<String> {
     let mut found: Vec<_> = alerts().iter().map(|alert| text(&alert["expr"]).to_owned()).collect();
     let dashboard = dashboard();
-    for panel in dashboard["panels"].as_array().expect("panels") {
-        let targets = panel["targets"].as_array().expect("targets");
-        found.extend(targets.iter().map(|target| text(&target["expr"]).to_owned()));
-    }
+    found.extend(panels(&dashboard));
+    found.extend(variables(&dashboard).into_iter().map(|(_, series, _)| series));
     found
 }
 
@@ -183,14 +202,37 @@ fn anchors(guide: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_alert_leads_to_the_guide() {
-    for guide in ["docs/operators-guide.md", "docs/operators-guide.zh-CN.md"] {
+    for guide in [GUIDE, GUIDE_IN_CHINESE] {
         let anchors = anchors(&std::fs::read_to_string(repository(guide)).expect(guide));
         for alert in alerts() {
-            let runbook = text(&alert["annotations"]["runbook"]);
+            let runbook = text(&alert["annotations"]["runbook_url"]);
             let (file, anchor) = runbook.split_once('#').expect("an anchor");
-            assert_eq!(file, "docs/operators-guide.md");
+            assert_eq!(file, GUIDE);
             assert_eq!(anchor, text(&alert["alert"]).to_lowercase());
             assert!(anchors.contains(anchor), "{guide} has no section {anchor}");
+        }
+    }
+}
+
+/// Two relays can be told apart: by the job, and by the namespace, of which all are shown at first.
+#[test]
+fn the_dashboard_filters_by_job_and_namespace() {
+    let dashboard = dashboard();
+    let labels: Vec<_> =
+        variables(&dashboard).into_iter().map(|(name, _, label)| (name, label)).collect();
+    let same = |name: &str| (name.to_owned(), name.to_owned());
+    assert_eq!(labels, ["job", "namespace"].map(same));
+    let list = dashboard["templating"]["list"].as_array().expect("variables");
+    let namespace = list.iter().find(|variable| variable["name"] == "namespace").expect("there");
+    assert_eq!(
+        (&namespace["includeAll"], &namespace["current"]["value"]),
+        (&true.into(), &"$__all".into())
+    );
+    for expression in panels(&dashboard) {
+        for metric in metrics(&expression) {
+            let filtered = format!(r#"{metric}{{job="$job", namespace=~"$namespace"}}"#);
+            let found = [metric, filtered].map(|text| expression.matches(&text).count());
+            assert_eq!(found[0], found[1], "{expression}");
         }
     }
 }

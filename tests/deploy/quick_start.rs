@@ -5,19 +5,8 @@ use std::process::Command;
 
 use rig::{Client, Cluster};
 
+use crate::documents::{GUIDE, GUIDE_IN_CHINESE, blocks, section};
 use crate::rendering::{NAMESPACE, output, repository, restricted};
-
-/// The blocks of commands below a heading.
-fn blocks(document: &str, heading: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(repository(document)).expect(document);
-    let start = text
-        .find(&format!("\n{heading}\n"))
-        .unwrap_or_else(|| panic!("{document} has no {heading}"));
-    let section = &text[start + heading.len() + 1..];
-    let end = section.find("\n## ").unwrap_or(section.len());
-    let blocks = section[..end].split("```sh\n").skip(1);
-    blocks.map(|block| block.split("```").next().expect("a block").to_owned()).collect()
-}
 
 /// What is committed, and nothing that lies about.
 fn clone(folder: &Path) {
@@ -39,16 +28,19 @@ fn type_in(block: &str, folder: &Path, cluster: &Cluster) -> String {
 }
 
 async fn is_installed(client: &Client) {
+    has_image(client, &format!("kube-event-relay:{}", env!("CARGO_PKG_VERSION"))).await;
+}
+
+async fn has_image(client: &Client, image: &str) {
     let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/kube-event-relay");
     let set = client.get(&path).await;
-    let image = &set["spec"]["template"]["spec"]["containers"][0]["image"];
-    assert_eq!(image, &format!("kube-event-relay:{}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(set["spec"]["template"]["spec"]["containers"][0]["image"], image);
 }
 
 /// Each way of the README, in a cluster of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readme_installs_it() {
-    let blocks = blocks("README.md", "## In a cluster");
+    let blocks = blocks("README.md", "## In a cluster", "sh");
     assert_eq!(blocks.len(), 2, "{blocks:?}");
     for block in blocks {
         let cluster = Cluster::start().await;
@@ -57,6 +49,54 @@ async fn the_readme_installs_it() {
         println!("{}", type_in(&block, &checkout, &cluster));
         is_installed(cluster.client()).await;
     }
+}
+
+/// The image that the guide pushes is the one that its pods run, in both ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_installs_what_it_pushes() {
+    let pushed = blocks(GUIDE, "### The image", "sh").remove(0);
+    let pushed = pushed.lines().find_map(|line| line.strip_prefix("docker push ")).expect("pushed");
+    let overlay = blocks(GUIDE, "### With kubectl", "yaml").remove(0);
+    let helm = blocks(GUIDE, "### With Helm", "sh").remove(0);
+    let kubectl = blocks(GUIDE, "### With kubectl", "sh").remove(0);
+    for (folder, command) in [("mine", kubectl), ("kube-event-relay", helm)] {
+        let cluster = Cluster::start().await;
+        let checkout = cluster.folder().join("kube-event-relay");
+        clone(&checkout);
+        let mine = cluster.folder().join("mine");
+        std::fs::create_dir(&mine).expect("a folder");
+        let configuration = checkout.join("deploy/kustomize/base/relay.yaml");
+        std::fs::copy(configuration, mine.join("relay.yaml")).expect("copied");
+        std::fs::write(mine.join("kustomization.yaml"), &overlay).expect("written");
+        println!("{}", type_in(&command, &cluster.folder().join(folder), &cluster));
+        has_image(cluster.client(), pushed).await;
+    }
+}
+
+/// Both languages have the same commands and manifests, but for comments.
+#[test]
+fn both_languages_have_the_same_blocks() {
+    let plain = |document: &str, heading: &str| {
+        let section = section(document, heading);
+        let blocks = section.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let lines =
+            blocks.map(|line| line.split(" #").next().expect("a line").trim_end().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    for (english, chinese) in [("## Install", "## 安装"), ("## Alerts", "## 告警")] {
+        assert_eq!(plain(GUIDE, english), plain(GUIDE_IN_CHINESE, chinese));
+    }
+}
+
+/// What the guide loads into nodes is what a release has.
+#[test]
+fn the_archive_is_one_of_the_release() {
+    let archive = "kube-event-relay-image-x86_64.tar.gz";
+    let load = blocks(GUIDE, "### The image", "sh").remove(1);
+    assert!(load.lines().all(|line| line.contains(archive)), "{load}");
+    let workflow = repository(".github/workflows/release.yaml");
+    let workflow = std::fs::read_to_string(workflow).expect("the workflow");
+    assert!(workflow.contains(&archive.replace("x86_64", "${{ matrix.architecture }}")));
 }
 
 /// Installed and removed as the guide says.

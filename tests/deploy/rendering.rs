@@ -15,7 +15,11 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 
 /// What `kubectl kustomize deploy/kustomize/FOLDER` prints.
 pub(crate) fn kustomize(folder: &str) -> Vec<Value> {
-    let folder = repository("deploy/kustomize").join(folder);
+    kustomize_at(&repository("deploy/kustomize").join(folder))
+}
+
+/// The same for a folder that lies anywhere.
+pub(crate) fn kustomize_at(folder: &Path) -> Vec<Value> {
     let mut command = Command::new(rig::kubectl());
     objects(&output(command.arg("kustomize").arg(folder)))
 }
