@@ -13,9 +13,9 @@ install --mode 0755 "$binary" "$root/kube-event-relay"
 # The name that the manifests of kube-eventer call.
 ln -s kube-event-relay "$root/kube-eventer"
 cp --dereference /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-# Without the copies that count leap seconds.
+# The zones alone: without the copies that count leap seconds, and without the tables they are made from.
 cp --archive /usr/share/zoneinfo "$root/usr/share/"
-rm -rf "$root"/usr/share/zoneinfo/{posix,right,localtime}
+rm -rf "$root"/usr/share/zoneinfo/{posix,right,localtime,posixrules,tzdata.zi,*.tab,leap*}
 echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
 echo 'relay:x:65532:65532::/:/kube-event-relay' >"$root/etc/passwd"
 echo 'relay:x:65532:' >"$root/etc/group"

@@ -259,6 +259,10 @@ fn a_valid_configuration_is_said_to_be_valid() {
             &["config", "check", "--", SOURCE, "--sink=log", "--data-dir=data"],
             "configuration is valid: 1 sink\n",
         ),
+        (
+            &["config", "check", "-o", "json", "relay.yaml"],
+            "{\n  \"valid\": true,\n  \"sinks\": 2,\n  \"warnings\": []\n}\n",
+        ),
     ] {
         let output = place.run(arguments).success(arguments);
         assert_eq!(output, (expected.to_owned(), String::new()), "{arguments:?}");
@@ -285,6 +289,14 @@ fn a_shown_configuration_has_no_secrets() {
         assert!(!stdout.contains("s3cret") && !stderr.contains("s3cret"), "{stdout}{stderr}");
         assert!(stdout.contains("cluster: prod"), "{stdout}");
     }
+    let arguments = [&["config", "show", "-o", "json", "--"][..], &flags].concat();
+    let (stdout, _) = place.run(&arguments).success(&arguments);
+    let shown: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(
+        (&shown["cluster"], &shown["sinks"][0]["name"]),
+        (&"prod".into(), &"webhook".into())
+    );
+    assert!(!stdout.contains("s3cret"), "{stdout}");
 }
 
 #[test]

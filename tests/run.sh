@@ -4,7 +4,7 @@
 #   tests/run.sh          everything, against a real kube-apiserver and etcd (about an hour the first time)
 #   tests/run.sh quick    format, lints, unit, property and conformance tests (a few minutes)
 #
-# Needs Rust and a C compiler with make; everything else is installed (Go, on Debian and Ubuntu) or built here.
+# Needs Rust; everything else is installed (on Debian) or built here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,14 +24,14 @@ fi
 sudo=$([ "$(id -u)" = 0 ] || echo sudo)
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v c++ >/dev/null || missing+=(g++)
 command -v make >/dev/null || missing+=(make)
+# More of Perl than its smallest package has: OpenSSL is configured with it.
+perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || missing+=(perl)
 if [ "$subset" = all ]; then
     # A file system whose power is cut, or that is full, is made for the tests that need one.
     command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
     command -v losetup >/dev/null || missing+=(mount)
-    command -v perl >/dev/null || missing+=(perl-base)
-    # The fuzzing engine is C++.
-    command -v c++ >/dev/null || missing+=(g++)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     step "installing ${missing[*]}"
@@ -42,9 +42,6 @@ step "format"
 cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --all-features -- -D warnings
-step "the program alone"
-# Features that only tests switch on are no help to whoever builds it.
-cargo check --bins
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 
@@ -65,6 +62,7 @@ tests/rig/mongodb.sh
 tests/rig/kafka/build.sh
 tests/rig/unpack.sh promtool prometheus
 tests/rig/hadolint.sh
+tests/rig/install.sh buildah buildah
 tests/rig/install.sh mariadbd mariadb-server-core
 tests/rig/install.sh my_print_defaults mariadb-client-core
 tests/rig/install.sh chromedriver chromium-driver
@@ -84,7 +82,7 @@ waiting=(access chat_storm compaction control dead_letters disturbances exclusiv
 others=()
 for path in tests/*.rs tests/*/main.rs tests/rig/tests/*.rs; do
     test=${path#tests/} test=${test#rig/tests/} test=${test%/main.rs} test=${test%.rs}
-    [[ " ${waiting[*]} mutants " == *" $test "* ]] || others+=(--test "$test")
+    [[ " ${waiting[*]} mutants deploy " == *" $test "* ]] || others+=(--test "$test")
 done
 
 # beside NAME COMMAND...: runs it in the background; what it prints is in target/NAME.txt.
@@ -97,20 +95,26 @@ trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; don
 
 # The lowest priority: it takes what the tests leave of the machine.
 beside fuzz nice -n 19 fuzz/run.sh all 60
+# What is installed. It is built alone: features that only tests switch on are no help to whoever builds it.
+beside static deploy/build-static.sh
 beside waiting cargo test --workspace "${waiting[@]/#/--test=}" --no-fail-fast -- --show-output
 step "tests that keep the machine busy"
 cargo test --workspace "${others[@]}" --no-fail-fast -- --show-output || failed=1
-for name in waiting fuzz; do
-    wait "${beside[$name]}" || failed=1
-    step "what ran beside them: $name"
-    cat "target/$name.txt"
-done
+# finish NAME: waits for what runs beside, and shows what it printed.
+finish() {
+    wait "${beside[$1]}" || failed=1
+    step "what ran beside: $1"
+    cat "target/$1.txt"
+}
+finish static
+step "installation, with the binary that is installed"
+cargo test --workspace --test deploy --no-fail-fast -- --show-output || failed=1
+finish waiting
+finish fuzz
 [ "$failed" = 0 ]
 step "the test of the tests: deliberate faults are noticed"
 cargo test --features faults --test mutants -- --nocapture
 cargo test --features faults --test power_loss without_fdatasync -- --nocapture
 step "a backlog: memory, disk, restart"
-# Dependencies as the tests have them, our own code as in a release: building all anew takes longer than the
-# benchmark. Speed is measured by hand, on a quiet machine (docs/performance.md).
-own=profile.dev.package.kube-event-relay
-cargo bench --profile dev --config "$own.opt-level=3" --config "$own.debug-assertions=false" --bench backlog
+# Of what is installed. Speed is measured by hand, on a quiet machine (docs/performance.md).
+BACKLOG_PROGRAM=$PWD/target/static/kube-event-relay cargo bench --profile dev --bench backlog

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use rig::{Client, Cluster};
+use rig::{Client, Cluster, EventSpec, Receiver, Relay};
 
 use crate::documents::{GUIDE, GUIDE_IN_CHINESE, blocks, section};
+use crate::harness::{BINARY, PATIENCE};
 use crate::rendering::{NAMESPACE, output, repository, restricted};
 
 /// What is committed, and nothing that lies about.
@@ -48,6 +49,38 @@ async fn the_readme_installs_it() {
         clone(&checkout);
         println!("{}", type_in(&block, &checkout, &cluster));
         is_installed(cluster.client()).await;
+    }
+}
+
+/// The commands that print the events of a cluster, with the program that is built already in place of `cargo run`, a
+/// port that is free, and a webhook that is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_prints_and_sends_events() {
+    let blocks = blocks("README.md", "## Two commands", "sh");
+    let blocks: Vec<_> = blocks.iter().filter(|block| block.contains("--data-dir")).collect();
+    assert_eq!(blocks.len(), 2, "{blocks:?}");
+    let (cluster, receiver) = (Cluster::start().await, Receiver::start());
+    for (number, block) in blocks.into_iter().enumerate() {
+        let address = receiver.url().replace("http://", "");
+        let command = block
+            .replace("cargo run --release --", &format!("exec {BINARY}"))
+            .replace("127.0.0.1:9000", &address);
+        let command =
+            format!("cd {} && {} --healthz-port=0", cluster.folder().display(), command.trim());
+        let relay = Relay::builder("bash")
+            .args(["-euc", &command])
+            .env("KUBECONFIG", cluster.kubeconfig_path())
+            .without_admin()
+            .start();
+        relay.wait_for_line(PATIENCE, |line| line.contains("watching events")).await;
+        let name = format!("event-{number}");
+        let spec = EventSpec { kind: "Warning".to_owned(), ..EventSpec::new(&name) };
+        cluster.client().create_event("default", &spec).await;
+        let line = relay.wait_for_line(PATIENCE, |line| line.contains(&name)).await;
+        let event: serde_json::Value = serde_json::from_str(&line.text).expect("a line of JSON");
+        assert_eq!(event["event"]["metadata"]["name"], name.as_str(), "{event}");
+        receiver.wait_for(PATIENCE, |requests| requests.len() == number).await;
+        assert!(relay.terminate().await.success());
     }
 }
 

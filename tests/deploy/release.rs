@@ -136,7 +136,7 @@ fn page_size(architecture: &str) -> String {
     let script = place("deploy/build-static.sh");
     std::fs::copy(repository("deploy/build-static.sh"), &script).expect("copied");
     let cargo = format!(
-        "made=target/static/{architecture}-unknown-linux-gnu/release; mkdir -p $made; \
+        "made=target/static/{architecture}-unknown-linux-gnu/dist; mkdir -p $made; \
          echo \"$JEMALLOC_SYS_WITH_LG_PAGE\" | tee $made/kube-event-relay >told"
     );
     for (name, does) in [("uname", format!("echo {architecture}")), ("cargo", cargo)] {

@@ -10,9 +10,11 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::exit::Failure;
-use super::output;
+use super::output::{self, Format, OutputArgs};
 use crate::config::{Arguments, Config, Loaded, Placeholder, Preflight, preflight, usage};
 
 /// Arguments of `config`.
@@ -25,9 +27,9 @@ pub(super) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Tell whether the relay would start with a configuration
-    Check(Subject),
+    Check(ShownSubject),
     /// Print a configuration as it was understood, without its secrets
-    Show(Subject),
+    Show(ShownSubject),
     /// Print the configuration file for kube-eventer's command line
     Convert {
         /// Write secrets into the file instead of names of environment variables
@@ -59,6 +61,23 @@ struct Subject {
     arguments: Vec<OsString>,
 }
 
+/// A configuration, and in which form to tell of it. `-o` stands before the flags of `run`, which may be any.
+#[derive(Debug, Args)]
+struct ShownSubject {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    subject: Subject,
+}
+
+/// What `config check` tells programs.
+#[derive(Debug, Serialize)]
+struct Checked {
+    valid: bool,
+    sinks: usize,
+    warnings: Vec<String>,
+}
+
 /// Runs the command and prints its result; warnings go to standard error.
 pub(super) fn run(args: ConfigArgs) -> Result<(), Failure> {
     let text = match args.command {
@@ -71,20 +90,35 @@ pub(super) fn run(args: ConfigArgs) -> Result<(), Failure> {
     output::print(&text).map_err(Failure::failed)
 }
 
-fn check(subject: Subject) -> Result<String, Failure> {
-    let Some(Loaded { config, warnings }) = load(subject)? else { return Ok(usage()) };
-    warn(&warnings);
+fn check(ShownSubject { output, subject }: ShownSubject) -> Result<String, Failure> {
+    let Some(Loaded { config, mut warnings }) = load(subject)? else { return Ok(usage()) };
     // The relay may be meant to run elsewhere: what this machine lacks is not an error here.
-    let Preflight { mut errors, warnings } = preflight(&config);
-    errors.extend(warnings);
-    warn(&errors.iter().map(|problem| format!("on this machine, {problem}")).collect::<Vec<_>>());
-    Ok(format!("configuration is valid: {}\n", output::plural(config.sinks.len() as u64, "sink")))
+    let Preflight { errors, warnings: lacking } = preflight(&config);
+    let lacking = errors.into_iter().chain(lacking);
+    warnings.extend(lacking.map(|problem| format!("on this machine, {problem}")));
+    let sinks = config.sinks.len();
+    match output.output {
+        Format::Json => {
+            output::json(&Checked { valid: true, sinks, warnings }).map_err(Failure::failed)
+        }
+        Format::Table => {
+            warn(&warnings);
+            Ok(format!("configuration is valid: {}\n", output::plural(sinks as u64, "sink")))
+        }
+    }
 }
 
-fn show(subject: Subject) -> Result<String, Failure> {
+fn show(ShownSubject { output, subject }: ShownSubject) -> Result<String, Failure> {
     let Some(Loaded { config, warnings }) = load(subject)? else { return Ok(usage()) };
     warn(&warnings);
-    Ok(config.to_masked_yaml()?)
+    let yaml = config.to_masked_yaml()?;
+    match output.output {
+        Format::Table => Ok(yaml),
+        Format::Json => {
+            let value: Value = serde_saphyr::from_str(&yaml).map_err(Failure::failed)?;
+            output::json(&value).map_err(Failure::failed)
+        }
+    }
 }
 
 fn convert(subject: Subject, with_secrets: bool) -> Result<String, Failure> {

@@ -92,7 +92,7 @@ fn streams(status: &Status, now: Timestamp, palette: Palette) -> String {
                 output::count(stream.records),
                 output::ago(stream.last_record_at, now),
                 output::ago(stream.complete_until, now),
-                output::count(stream.relists),
+                counted(status, stream.relists),
                 output::count(stream.gaps.len() as u64),
             ],
         );
@@ -122,6 +122,8 @@ fn sinks(status: &Status, now: Timestamp, palette: Palette) -> String {
         ">DEAD",
         ">LOST",
     ]);
+    // A stopped relay's directory knows what is kept, and not what was counted while it ran.
+    let counted = |number| counted(status, number);
     for sink in &status.sinks {
         table.row(
             tone(sink),
@@ -131,19 +133,24 @@ fn sinks(status: &Status, now: Timestamp, palette: Palette) -> String {
                 } else {
                     format!("{} (best effort)", sink.name)
                 },
-                sink.kind.clone(),
+                if sink.kind.is_empty() { "-".to_owned() } else { sink.kind.clone() },
                 state(sink, now),
                 output::count(sink.lag_records),
                 oldest(sink),
-                output::count(sink.delivered),
-                output::count(sink.filtered),
-                output::count(sink.retried),
+                counted(sink.delivered),
+                counted(sink.filtered),
+                counted(sink.retried),
                 output::count(sink.dead_letters),
                 output::count(sink.lost),
             ],
         );
     }
     table.render(palette)
+}
+
+/// What was counted since the start.
+fn counted(status: &Status, number: u64) -> String {
+    if status.started_at.is_some() { output::count(number) } else { "-".to_owned() }
 }
 
 fn tone(sink: &SinkStatus) -> Tone {

@@ -19,7 +19,7 @@
 //! * [`MongoDb`]: a real `MongoDB`, from `mongodb.sh`.
 //! * [`FailingCalls`]: makes a system call of a program fail.
 //! * [`Terminal`]: a program as somebody sees it who sits at a terminal.
-//! * [`kubectl`], [`helm`], [`promtool`], [`hadolint`], [`actionlint`]: the
+//! * [`kubectl`], [`helm`], [`promtool`], [`hadolint`], [`actionlint`], [`buildah`]: the
 //!   programs of those who install the relay.
 //! * [`Conservation`]: nothing lost, nothing invented, nothing out of order.
 //!
@@ -86,5 +86,5 @@ pub use receiver::{Answer, Behaviour, Outcome, Received, Receiver};
 pub use relay::{Relay, RelayBuilder};
 pub use search::{SearchProduct, SearchServer};
 pub use terminal::Terminal;
-pub use tools::{actionlint, hadolint, helm, kubectl, promtool};
+pub use tools::{actionlint, buildah, hadolint, helm, kubectl, promtool};
 pub use volume::Volume;

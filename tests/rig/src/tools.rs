@@ -31,6 +31,13 @@ pub fn promtool() -> PathBuf {
     PathBuf::from(run("unpack.sh", &["promtool", "prometheus"]).trim())
 }
 
+/// What builds images without an engine.
+#[must_use]
+pub fn buildah() -> PathBuf {
+    run("install.sh", &["buildah", "buildah"]);
+    PathBuf::from("buildah")
+}
+
 /// The linter of Dockerfiles.
 #[must_use]
 pub fn hadolint() -> PathBuf {
