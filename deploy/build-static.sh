@@ -18,8 +18,8 @@ if [[ $architecture = aarch64 ]]; then
     export JEMALLOC_SYS_WITH_LG_PAGE=16
 fi
 export RUSTFLAGS="-C target-feature=+crt-static"
-# No panic passes through C: what it would need for that is left out.
-export CFLAGS="-fno-asynchronous-unwind-tables" CXXFLAGS="-fno-asynchronous-unwind-tables"
+# No panic passes through C: what it would need for that is left out, and so is each function that nothing calls.
+export CFLAGS="-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections" CXXFLAGS="-fno-asynchronous-unwind-tables"
 # Functions with the same instructions are kept once, relocations in their short form: seven megabytes less.
 link=(-C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr)
 # On x86_64 Rust brings a linker along that can do this; elsewhere it is the system's.
