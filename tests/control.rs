@@ -11,7 +11,7 @@ use harness::{PATIENCE, Setup, all_done, status_when};
 use http::StatusCode;
 use kube_event_relay::cursor::AuditEntry;
 use kube_event_relay::relay::{Change, CursorStatus, SinkState};
-use rig::{Cluster, Receiver, Relay};
+use rig::{Behaviour, Cluster, Receiver, Relay};
 
 const EVENTS: usize = 40;
 
@@ -172,20 +172,43 @@ async fn a_sink_is_tried_and_one_that_is_gone_is_forgotten() {
     assert_eq!(stopped.run(&["cursor", "forget", "archive"]).code, Some(1));
 }
 
+/// What holds a sink may be given up; then nothing is wrong with it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_whose_records_were_skipped_is_well() {
+    let bench = Bench::start().await;
+    let relay = bench.relay(1).await;
+    bench.oncall.behave(Behaviour::status(401));
+    bench.cluster.client().create_events("default", 2, 1).await;
+    status_when(&relay, |status| status.sinks[0].state == SinkState::Held).await;
+    let place = bench.running(&relay).await;
+    let change = place.change(&["cursor", "pause", "oncall"]);
+    assert_eq!(change.before, "held");
+    let page = place.page(&["status"]);
+    assert!(page.contains("before that it failed: HTTP 401"), "{page}");
+    place.change(&["cursor", "seek", "oncall", "--end"]);
+    place.change(&["cursor", "resume", "oncall"]);
+    let status = status_when(&relay, |status| status.sinks[0].state == SinkState::Idle).await;
+    assert_eq!(status.sinks[0].failure, None);
+    assert!(relay.terminate().await.success());
+}
+
 /// A sink that is taken out of the configuration is seen until it is forgotten, and then gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_was_removed_is_shown_until_it_is_forgotten() {
     let bench = Bench::start().await;
     let relay = bench.relay(3).await;
     let place = bench.running(&relay).await;
+    bench.archive.behave(Behaviour::status(422));
+    bench.cluster.client().create_events("default", 1, 1).await;
+    status_when(&relay, |status| status.sinks[1].dead_letters == 1).await;
     let url = bench.oncall.url();
     Setup::new(bench.cluster.folder(), bench.cluster.kubeconfig_path())
         .webhook("oncall", &url, "")
         .write();
     let status = status_when(&relay, |status| status.removed.len() == 1).await;
     assert_eq!((status.sinks.len(), status.removed[0].name.as_str()), (1, "archive"));
-    let line = " ! sink archive: not configured any more, its cursor kept; put it back, or give it up with \
-                `cursor forget archive`\n";
+    let line = " ! sink archive: not configured any more, its cursor and 1 dead letter kept; put it back, or give \
+                it up with `cursor forget archive` and `dead-letter discard archive --all`\n";
     let page = place.page(&["status"]);
     assert!(page.contains(line), "{page}");
     let cursors: Vec<CursorStatus> = place.ask(&["cursor", "list"]);
@@ -193,8 +216,12 @@ async fn a_sink_that_was_removed_is_shown_until_it_is_forgotten() {
     assert_eq!(place.ask::<Vec<CursorStatus>>(&["cursor", "show", "archive"]), cursors[1..]);
     let change = place.change(&["cursor", "forget", "archive"]);
     assert!(change.effect.contains("begins with what arrives then"), "{change:?}");
-    status_when(&relay, |status| status.removed.is_empty()).await;
+    status_when(&relay, |status| status.removed[0].cursors.is_empty()).await;
     assert_eq!(place.run(&["cursor", "show", "archive"]).code, Some(1));
+    let page = place.page(&["status"]);
+    assert!(page.contains("archive: not configured any more, 1 dead letter kept"), "{page}");
+    place.page(&["dead-letter", "discard", "archive", "--all"]);
+    status_when(&relay, |status| status.removed.is_empty()).await;
     assert!(relay.terminate().await.success());
 }
 

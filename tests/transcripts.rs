@@ -3,7 +3,7 @@
 //!
 //! What has changed on purpose is accepted with `INSTA_UPDATE=always cargo test --test transcripts`.
 
-#![allow(clippy::expect_used)] // a test fails where an expectation is not met
+#![allow(clippy::expect_used, clippy::format_push_string)] // a test fails where an expectation is not met
 
 mod harness;
 

@@ -151,6 +151,14 @@ fn text(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Fa
         .collect()
 }
 
+/// The command that a message of clap's is about, by its line of usage.
+fn command(message: &str) -> String {
+    let usage = message.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
+    let words = usage.unwrap_or("kube-event-relay").split_whitespace();
+    let words: Vec<_> = words.take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+    words.join(" ")
+}
+
 /// What clap has to say: help and version, or why it does not understand, in one line.
 fn refused(error: &clap::Error) -> Result<(), Failure> {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -163,7 +171,8 @@ fn refused(error: &clap::Error) -> Result<(), Failure> {
     let text = error.render().to_string();
     let reason: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-    let remedy = tip.unwrap_or("`kube-event-relay help` lists all commands");
+    let remedy =
+        tip.map_or_else(|| format!("`{} --help` says more", command(&text)), str::to_owned);
     let reason = reason.join(" ");
     Err(Failure::Usage(format!("{}; {remedy}", reason.trim_start_matches("error: "))))
 }

@@ -262,7 +262,9 @@ async fn entries_are_written_as_format_1_was() {
     state.put_groups("oncall", vec![(3, Some(group()))]);
     state.set_paused("oncall", true);
     // The number of the one that is shown.
-    (0..7).for_each(|_| drop(state.note_change(change())));
+    for _ in 0..7 {
+        state.note_change(change());
+    }
     state.note_change(change());
     assert_eq!(state.add_replay(replay()), 1);
     state.set_complete_until(&stream, time(456));

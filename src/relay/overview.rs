@@ -113,21 +113,21 @@ pub(crate) fn stream_status(
     }
 }
 
-/// A sink's place in every stream.
+/// A sink's place in every stream in which it has one.
 pub(crate) fn cursors(state: &State, sink: &str, streams: &[StreamSurvey]) -> Vec<CursorStatus> {
     let status = |found: &StreamSurvey| {
-        let cursor = state.cursor(sink, &found.id);
-        let position = cursor.as_ref().and_then(|cursor| cursor.position.as_ref());
-        CursorStatus {
+        let cursor = state.cursor(sink, &found.id)?;
+        let position = cursor.position.as_ref();
+        Some(CursorStatus {
             sink: sink.to_owned(),
             stream: found.id.to_string(),
             generation: position.map(|position| position.generation.0),
             resource_version: position.map(|position| position.resource_version.to_string()),
-            lag_records: found.lag(cursor.as_ref()),
-            updated_at: cursor.as_ref().map(|cursor| cursor.updated_at),
-        }
+            lag_records: found.lag(Some(&cursor)),
+            updated_at: Some(cursor.updated_at),
+        })
     };
-    streams.iter().map(status).collect()
+    streams.iter().filter_map(status).collect()
 }
 
 fn live_stream(state: &State, report: &StreamReport, found: &StreamSurvey) -> StreamStatus {

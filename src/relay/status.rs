@@ -37,7 +37,7 @@ impl Status {
     pub fn into_cursors(self) -> Vec<(String, Vec<CursorStatus>)> {
         let configured = self.sinks.into_iter().map(|sink| (sink.name, sink.cursors));
         let removed = self.removed.into_iter().map(|sink| (sink.name, sink.cursors));
-        configured.chain(removed).collect()
+        configured.chain(removed.filter(|(_, cursors)| !cursors.is_empty())).collect()
     }
 }
 

@@ -208,6 +208,14 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
         tracing::info!(sink = self.report.name(), %since, attempts, "the sink accepts records again");
     }
 
+    /// What a sink failed with does not wait any more: an operator has skipped it, or the filter excludes it now.
+    pub(super) fn forget_failure(&mut self) {
+        if self.failing.take().is_some() {
+            self.report.set_failure(None);
+            tracing::info!(sink = self.report.name(), "nothing waits for the sink any more");
+        }
+    }
+
     /// Waits as long as a failure demands, if there is one, and shows it.
     pub(super) async fn wait_out(&mut self, flight: &Flight, verdict: &Verdict) -> Course {
         let Some(blocked) = &verdict.blocked else { return Course::On };

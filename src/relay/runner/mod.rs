@@ -319,6 +319,9 @@ impl<F: Feed, L: Ledger> Runner<F, L> {
 
     /// Waits until there is something new to read, a batch has waited long enough, or `stop`.
     async fn wait_for_records(&mut self, deadline: Option<Instant>) -> Result<(), LogError> {
+        if deadline.is_none() {
+            self.forget_failure();
+        }
         if self.failing.is_none() {
             self.report.set_state(SinkState::Idle);
         }
