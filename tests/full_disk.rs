@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use harness::metrics::Metrics;
+use harness::place::Place;
 use harness::{PATIENCE, Setup, accepted, distinct, live, program, status_when};
 use kube_event_relay::relay::{FullReason, LossStatus, SinkStatus, Status};
 use rand::distr::{Alphanumeric, SampleString};
@@ -35,6 +36,7 @@ const RESUMES_WITHIN: Duration = Duration::from_secs(10);
 async fn a_full_log_waits_or_drops_and_every_record_is_accounted_for() {
     let cluster = Cluster::start().await;
     a_dead_sink_pauses_intake_and_nothing_is_lost(&cluster).await;
+    what_an_operator_gives_up_makes_room(&cluster).await;
     what_is_dropped_is_counted_and_listed(&cluster, "dropping", "whenFull: drop-oldest", "").await;
     let best_effort = "required: false";
     what_is_dropped_is_counted_and_listed(&cluster, "best-effort", "whenFull: pause", best_effort)
@@ -93,6 +95,26 @@ async fn a_dead_sink_pauses_intake_and_nothing_is_lost(cluster: &Cluster) {
     let status = status_when(&relay, |status| status.sinks.iter().all(is_done)).await;
     assert!(status.sinks.iter().all(|sink| sink.lost == 0 && sink.losses.is_empty()));
     assert_eq!(lost_metric(&relay, "dead").await, 0);
+    assert!(relay.terminate().await.success());
+}
+
+/// As the operators' guide says: what only a dead sink waits for is skipped, and intake goes on.
+async fn what_an_operator_gives_up_makes_room(cluster: &Cluster) {
+    let (dead, well) = (Receiver::start(), Receiver::start());
+    dead.down().await;
+    let setup = setup_in(cluster.folder(), cluster, "giving-up", &limits("whenFull: pause"))
+        .webhook("dead", &dead.url(), "")
+        .webhook("well", &well.url(), "");
+    let relay = setup.relay().start();
+    live(&relay).await;
+    create(cluster, "giving-up", EVENTS).await;
+    let records = it_is_full(&relay, &well).await.streams[0].records;
+    let place = Place::running(&setup, &relay).await;
+    let change = place.change(&["cursor", "seek", "dead", "--end"]);
+    assert_eq!(change.effect, format!("{records} records are skipped and never delivered"));
+    well.wait_for(PATIENCE, |requests| distinct(requests) >= EVENTS).await;
+    let status = status_when(&relay, |status| !status.log.full).await;
+    assert_eq!(status.sinks[0].lost, 0, "given up by an operator, not lost");
     assert!(relay.terminate().await.success());
 }
 

@@ -106,15 +106,16 @@ finish() {
     step "what ran beside: $1"
     cat "target/$1.txt"
 }
+finish waiting
+# Only now: they put another program into the place of the one under test.
+step "the test of the tests: deliberate faults are noticed"
+cargo test --features faults --test mutants -- --nocapture || failed=1
+cargo test --features faults --test power_loss without_fdatasync -- --nocapture || failed=1
 finish static
 step "installation, with the binary that is installed"
 cargo test --workspace --test deploy --no-fail-fast -- --show-output || failed=1
-finish waiting
 finish fuzz
 [ "$failed" = 0 ]
-step "the test of the tests: deliberate faults are noticed"
-cargo test --features faults --test mutants -- --nocapture
-cargo test --features faults --test power_loss without_fdatasync -- --nocapture
 step "a backlog: memory, disk, restart"
 # Of what is installed. Speed is measured by hand, on a quiet machine (docs/performance.md).
 BACKLOG_PROGRAM=$PWD/target/static/kube-event-relay cargo bench --profile dev --bench backlog

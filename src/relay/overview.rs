@@ -1,6 +1,7 @@
 //! Building [`Status`] and the gauges from what the parts say.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -23,6 +24,8 @@ pub(crate) fn overview(shared: &Shared) -> Status {
     let survey = Survey::of(&shared.log, shared.all_streams());
     let watched = shared.watched.iter().zip(&survey.streams);
     let full_reason = shared.full_reason();
+    // Looked at once: a sink is either there or removed.
+    let sinks = shared.sinks();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: shared.cluster.clone(),
@@ -41,12 +44,8 @@ pub(crate) fn overview(shared: &Shared) -> Status {
         streams: watched
             .map(|(watched, found)| live_stream(&shared.state, &watched.report, found))
             .collect(),
-        sinks: shared
-            .sinks()
-            .iter()
-            .map(|sink| live_sink(&shared.state, sink, &survey.streams))
-            .collect(),
-        removed: removed(shared, &survey.streams),
+        sinks: sinks.iter().map(|sink| live_sink(&shared.state, sink, &survey.streams)).collect(),
+        removed: removed(&shared.state, &sinks, &survey.streams),
     }
 }
 
@@ -168,10 +167,12 @@ fn live_sink(state: &State, report: &SinkReport, streams: &[StreamSurvey]) -> Si
 }
 
 /// Sinks of which something is kept although they are not configured any more.
-fn removed(shared: &Shared, streams: &[StreamSurvey]) -> Vec<RemovedSinkStatus> {
-    let configured = shared.sinks();
+fn removed(
+    state: &State,
+    configured: &[Arc<SinkReport>],
+    streams: &[StreamSurvey],
+) -> Vec<RemovedSinkStatus> {
     let is_there = |name: &String| configured.iter().any(|sink| sink.name() == name);
-    let state = &shared.state;
     let names = known_sinks(state).into_iter().filter(|name| !is_there(name));
     let status = |name: String| RemovedSinkStatus {
         dead_letters: state.dead_letter_count(&name),
