@@ -219,20 +219,14 @@ async fn a_reader_waits_for_a_hole_to_be_filled_and_reads_what_was_brought_back(
         repair.put(record(0, *version)).await.expect("put");
     }
     assert!(!repair.wants(&position(0, end + 1)));
-    // That something may be missing is told first, unless it waited already when the repair ended.
-    let waiting = tokio::spawn(async move {
-        loop {
-            if let Chunk::Records { records, .. } = reader.next().await.expect("read") {
-                return (records, reader);
-            }
-        }
-    });
+    let waiting = tokio::spawn(async move { (reader.next().await.expect("read"), reader) });
     let repaired = repair.finish().await.expect("finish");
     assert_eq!(
         repaired,
         Repaired { records: there.len() as u64, missing: end - first - there.len() as u64 }
     );
-    let (records, mut reader) = waiting.await.expect("a reader");
+    let (chunk, mut reader) = waiting.await.expect("a reader");
+    let Chunk::Records { records, .. } = chunk else { panic!("it waited") };
     versions.extend(records.iter().map(version));
     let sequence = read_on(&mut reader, &mut versions).await;
     let expected: Vec<u64> = (1..=reached)
