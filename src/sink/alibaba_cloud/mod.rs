@@ -10,11 +10,29 @@ pub(super) use rrsa::RrsaOptions;
 use std::collections::BTreeMap;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value};
 
-use crate::setting::Secret;
+use crate::setting::{EventerUri, Secret};
 use crate::sink::options::{environment, now, wrong};
 use crate::sink::target::parse_url;
 use crate::sink::{Outcome, SinkError};
+
+/// kube-eventer's option `internal`: true unless it says otherwise, in one of the spellings of Go's `strconv.ParseBool`.
+pub(super) fn translate_internal(
+    uri: &EventerUri,
+    options: &mut Map<String, Value>,
+    warnings: &mut Vec<String>,
+) {
+    match uri.first("internal") {
+        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => {}
+        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => {
+            options.insert("internal".to_owned(), false.into());
+        }
+        Some(_) => {
+            warnings.push("`internal` is neither true nor false and is read as true".to_owned());
+        }
+    }
+}
 
 /// kube-eventer's variables for a pair of keys.
 const KEY_ID: &str = "AccessKeyId";

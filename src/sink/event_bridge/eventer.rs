@@ -4,6 +4,7 @@ use serde_json::Map;
 
 use crate::setting::EventerUri;
 use crate::sink::SinkError;
+use crate::sink::alibaba_cloud::translate_internal;
 use crate::sink::options::hint;
 use crate::sink::registry::{NAME_OPTION, Translation};
 
@@ -25,15 +26,7 @@ pub(super) fn translate(uri: &EventerUri) -> Result<Translation, SinkError> {
             options.insert(key.to_owned(), value.into());
         }
     }
-    match uri.first("internal") {
-        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => {}
-        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => {
-            options.insert("internal".to_owned(), false.into());
-        }
-        Some(_) => {
-            warnings.push("`internal` is neither true nor false and is read as true".to_owned());
-        }
-    }
+    translate_internal(uri, &mut options, &mut warnings);
     let known: Vec<_> =
         OPTIONS.iter().map(|(option, _)| *option).chain(["internal", NAME_OPTION]).collect();
     for (name, _) in uri.query.iter().filter(|(name, _)| !known.contains(&name.as_str())) {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::setting::EventerUri;
 use crate::sink::SinkError;
+use crate::sink::alibaba_cloud::translate_internal;
 use crate::sink::options::{hint, wrong};
 use crate::sink::registry::{NAME_OPTION, Translation};
 
@@ -41,15 +42,7 @@ pub(super) fn translate(uri: &EventerUri) -> Result<Translation, SinkError> {
             options.insert(key.to_owned(), value.into());
         }
     }
-    match uri.first("internal") {
-        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => {}
-        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => {
-            options.insert("internal".to_owned(), false.into());
-        }
-        Some(_) => {
-            warnings.push("`internal` is neither true nor false and is read as true".to_owned());
-        }
-    }
+    translate_internal(uri, &mut options, &mut warnings);
     let mut labels = Map::new();
     for label in uri.all("label") {
         match label.split(',').collect::<Vec<_>>()[..] {
