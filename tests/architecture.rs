@@ -119,6 +119,29 @@ fn the_table_of_modules_names_each_folder() {
     assert_eq!(folders, known);
 }
 
+/// Lines of the relay's log have one style: no sentence, so no full stop, and no article in front.
+#[test]
+fn log_messages_have_one_style() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for file in sources() {
+        let text = read(&file);
+        for call in text.split("tracing::").skip(1) {
+            let is_event = ["info!(", "warn!(", "error!(", "debug!("];
+            if !is_event.iter().any(|name| call.starts_with(name)) {
+                continue;
+            }
+            let call = call.split(");").next().unwrap_or(call);
+            let Some(message) = call.rsplit('"').nth(1) else { continue };
+            seen += 1;
+            if message.ends_with('.') || message.starts_with("The ") || message.starts_with("A ") {
+                wrong.push(format!("{}: {message}", file.display()));
+            }
+        }
+    }
+    assert!(seen > 60, "{seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Every Rust file of the program: below `src`, and the steps of migrations.
 fn sources() -> Vec<PathBuf> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

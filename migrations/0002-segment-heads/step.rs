@@ -37,7 +37,7 @@ pub(super) fn run(directory: &Path, progress: &mut Progress) -> Result<(), LogEr
 
 fn write_head(stream: &StreamId, first: &Position, path: &Path) -> Result<(), LogError> {
     let no_head = |reason: &str| {
-        tracing::warn!(segment = %path.display(), reason, "a segment gets no head.");
+        tracing::warn!(segment = %path.display(), reason, "a segment gets no head");
         Ok(())
     };
     // Opening makes durable what is found: nothing is said of a block that a power cut could take.

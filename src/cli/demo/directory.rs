@@ -29,7 +29,7 @@ impl TemporaryDirectory {
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "A temporary directory is left behind.");
+            tracing::warn!(path = %self.0.display(), %error, "a temporary directory is left behind");
         }
     }
 }
