@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, and runs them.
 #
-#   tests/run.sh          everything, against a real kube-apiserver and etcd (about an hour the first time)
+#   tests/run.sh          everything, against a real kube-apiserver and etcd (about 40 minutes on two cores)
 #   tests/run.sh quick    format, lints, unit, property and conformance tests (a few minutes)
 #
 # Needs Rust; everything else is installed (on Debian) or built here.
